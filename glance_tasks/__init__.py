@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Long image operations as durable tasks.
+
+A task whose process was killed goes on from its checkpoint; one that fails
+undoes what it did and says why in words its owner can act on. These names are
+the public API; each is loaded when it is first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+from typing import Any
+
+if TYPE_CHECKING:
+    from glance_tasks.conductor import Conductor as Conductor
+    from glance_tasks.engine import TaskEngine as TaskEngine
+    from glance_tasks.exceptions import BrokenPlugin as BrokenPlugin
+    from glance_tasks.exceptions import CatalogueError as CatalogueError
+    from glance_tasks.exceptions import CheckRefused as CheckRefused
+    from glance_tasks.exceptions import ChecksumMismatch as ChecksumMismatch
+    from glance_tasks.exceptions import ConfigurationError as ConfigurationError
+    from glance_tasks.exceptions import ConvertError as ConvertError
+    from glance_tasks.exceptions import DatabaseUnreachable as DatabaseUnreachable
+    from glance_tasks.exceptions import DiskFull as DiskFull
+    from glance_tasks.exceptions import FetchError as FetchError
+    from glance_tasks.exceptions import GlanceTasksError as GlanceTasksError
+    from glance_tasks.exceptions import ImageNotFound as ImageNotFound
+    from glance_tasks.exceptions import InvalidInput as InvalidInput
+    from glance_tasks.exceptions import SchemaBehind as SchemaBehind
+    from glance_tasks.exceptions import StoreError as StoreError
+    from glance_tasks.exceptions import TaskConflict as TaskConflict
+    from glance_tasks.exceptions import TaskError as TaskError
+    from glance_tasks.exceptions import TaskNotFound as TaskNotFound
+    from glance_tasks.exceptions import TaskTypeNotFound as TaskTypeNotFound
+    from glance_tasks.exceptions import UnsafeImage as UnsafeImage
+    from glance_tasks.opts import list_opts as list_opts
+    from glance_tasks.opts import register_opts as register_opts
+    from glance_tasks.plugin import Atom as Atom
+    from glance_tasks.plugin import BuildContext as BuildContext
+    from glance_tasks.plugin import Limits as Limits
+    from glance_tasks.plugin import PlanContext as PlanContext
+    from glance_tasks.plugin import TaskType as TaskType
+    from glance_tasks.ports import Artifact as Artifact
+    from glance_tasks.ports import Image as Image
+    from glance_tasks.registry import Registry as Registry
+    from glance_tasks.task import Failure as Failure
+    from glance_tasks.task import Phase as Phase
+    from glance_tasks.task import Requester as Requester
+    from glance_tasks.task import Status as Status
+    from glance_tasks.task import Task as Task
+
+_WHERE = {
+    "Conductor": "conductor",
+    "TaskEngine": "engine",
+    "list_opts": "opts",
+    "register_opts": "opts",
+    "Atom": "plugin",
+    "BuildContext": "plugin",
+    "Limits": "plugin",
+    "PlanContext": "plugin",
+    "TaskType": "plugin",
+    "Artifact": "ports",
+    "Image": "ports",
+    "Registry": "registry",
+    "Failure": "task",
+    "Phase": "task",
+    "Requester": "task",
+    "Status": "task",
+    "Task": "task",
+    **dict.fromkeys(
+        (
+            "BrokenPlugin",
+            "CatalogueError",
+            "CheckRefused",
+            "ChecksumMismatch",
+            "ConfigurationError",
+            "ConvertError",
+            "DatabaseUnreachable",
+            "DiskFull",
+            "FetchError",
+            "GlanceTasksError",
+            "ImageNotFound",
+            "InvalidInput",
+            "SchemaBehind",
+            "StoreError",
+            "TaskConflict",
+            "TaskError",
+            "TaskNotFound",
+            "TaskTypeNotFound",
+            "UnsafeImage",
+        ),
+        "exceptions",
+    ),
+}
+
+__all__ = sorted(_WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first asked for (PEP 562)."""
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_WHERE[name]}")
+    value = getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

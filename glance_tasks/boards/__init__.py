@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The job board: which tasks wait, and which conductor holds which."""
+
+from collections.abc import Iterable
+import dataclasses
+from typing import Any
+from typing import Protocol
+
+from glance_tasks import task
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Claim:
+    """A task held by a conductor until its lease lapses.
+
+    :ivar task: as it is after the claim; ``task.fence`` is the claim's number
+    :ivar holder: the name of the conductor
+    :ivar lapsed: the conductor that held it before, when its lease lapsed
+    """
+
+    task: task.Task
+    holder: str
+    lapsed: str | None = None
+
+
+class Board(Protocol):
+    """A queue with leases. Safe to share between threads and processes.
+
+    ``connection`` is the open transaction of whoever calls, for boards that
+    live in the same database; others ignore it.
+    """
+
+    def post(self, connection: Any, task_id: str, priority: int) -> None:
+        """Queue a task; the larger ``priority``, the sooner it runs."""
+
+    def claim(
+        self, holder: str, ttl: float, task_id: str | None = None
+    ) -> Claim | None:
+        """Take the next task (or that one) for ``ttl`` seconds.
+
+        Of several conductors one gets it. The claim raises the task's fence
+        in the same transaction.
+
+        :returns: None when there is none to take
+        """
+
+    def renew(self, claims: Iterable[Claim], ttl: float) -> list[Claim]:
+        """Prolong leases by ``ttl`` seconds from now; give those lost."""
+
+    def give_back(self, claim: Claim, delay: float = 0.0) -> None:
+        """Let anybody take the task, after ``delay`` seconds."""
+
+    def set_aside(self, claim: Claim) -> None:
+        """Keep the task from being taken until :meth:`wake`."""
+
+    def wake(self, older_than: float) -> None:
+        """Let tasks be taken that were set aside that many seconds ago."""
+
+    def release(self, holder: str) -> int:
+        """Let the leases of a conductor lapse that is known to be dead.
+
+        :returns: how many tasks it held
+        """
+
+    def pending(self) -> int:
+        """Count the tasks that wait or are held, without those set aside."""

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The default board: rows beside the tasks, claimed by SKIP LOCKED.
+
+The cost of a claim is that of two index look-ups however long the queue is.
+Leases are judged by the database's clock alone.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+
+from glance_tasks import boards
+from glance_tasks import task
+from glance_tasks.persistence import database as db
+from glance_tasks.persistence import models
+from glance_tasks.persistence import repository
+
+_JOBS, _TASKS = models.JOBS, models.TASKS
+
+
+class SqlBoard:
+    """The jobs of one database; implements :class:`glance_tasks.boards.Board`.
+
+    Every method raises ``DatabaseUnreachable`` when the database is away.
+    """
+
+    def __init__(self, database: db.Database) -> None:
+        """Use the tables of ``database``."""
+        self._database = database
+
+    def post(
+        self, connection: sa.Connection, task_id: str, priority: int
+    ) -> None:
+        """Queue a task in the transaction that writes it."""
+        now = models.now()
+        connection.execute(
+            sa.insert(_JOBS).values(
+                task_id=task_id,
+                state="ready",
+                rank=-priority,
+                sequence=now,
+                not_before=now,
+            )
+        )
+
+    def claim(
+        self, holder: str, ttl: float, task_id: str | None = None
+    ) -> boards.Claim | None:
+        """Take a task whose lease lapsed, else the next that is ready."""
+        now = models.now()
+        lapsed = (
+            sa.select(_JOBS)
+            .where(_JOBS.c.state == "held", _JOBS.c.lease_until <= now)
+            .order_by(_JOBS.c.lease_until)
+        )
+        ready = (
+            sa.select(_JOBS)
+            .where(_JOBS.c.state == "ready", _JOBS.c.not_before <= now)
+            .order_by(_JOBS.c.rank, _JOBS.c.sequence)
+        )
+        if not self._any_claimable(lapsed, ready):
+            return None
+        with self._database.write() as connection:
+            for query in (lapsed, ready):
+                if task_id is not None:
+                    query = query.where(_JOBS.c.task_id == task_id)
+                job = (
+                    connection.execute(
+                        query.limit(1).with_for_update(skip_locked=True)
+                    )
+                    .mappings()
+                    .first()
+                )
+                if job is not None:
+                    return self._take(connection, job, holder, ttl)
+        return None
+
+    def _any_claimable(self, *queries: sa.Select[Any]) -> bool:
+        # An idle conductor must not take SQLite's only write lock to look.
+        if not self._database.embedded:
+            return True
+        with self._database.read() as connection:
+            return any(
+                connection.execute(query.limit(1)).first() for query in queries
+            )
+
+    def _take(
+        self, connection: sa.Connection, job: Any, holder: str, ttl: float
+    ) -> boards.Claim:
+        task_id, now = job["task_id"], models.now()
+        lapsed = job["holder"] if job["state"] == "held" else None
+        attempts: Any = _TASKS.c.attempts
+        if lapsed is not None:
+            moved = self._moved(connection, task_id, job["claimed_at"])
+            attempts = 0 if moved else _TASKS.c.attempts + 1
+        self._raise_fence(connection, task_id, attempts)
+        row = connection.execute(
+            sa.select(_TASKS).where(_TASKS.c.id == task_id)
+        ).mappings()
+        claim = boards.Claim(repository.snapshot(row.one()), holder, lapsed)
+        connection.execute(
+            sa.update(_JOBS)
+            .where(_JOBS.c.task_id == task_id)
+            .values(
+                state="held",
+                holder=holder,
+                lease_until=now + ttl,
+                claimed_at=now,
+                fence=claim.task.fence,
+            )
+        )
+        if job["claimed_at"] is not None:
+            _fence_checkpoints(connection, claim.task)
+        return claim
+
+    @staticmethod
+    def _moved(
+        connection: sa.Connection, task_id: str, since: float
+    ) -> bool:
+        """Tell whether a checkpoint or a ledger moved under the last claim."""
+        advanced = sa.select(_TASKS.c.id).where(
+            _TASKS.c.id == task_id, _TASKS.c.advanced_at > since
+        )
+        saved = sa.select(models.ATOMS.c.id).where(
+            models.ATOMS.c.task_id == task_id, models.ATOMS.c.saved_at > since
+        )
+        return any(
+            connection.execute(query.limit(1)).first() is not None
+            for query in (advanced, saved)
+        )
+
+    @staticmethod
+    def _raise_fence(
+        connection: sa.Connection, task_id: str, attempts: Any
+    ) -> None:
+        """Make whoever held the task before a stranger to it."""
+        now = models.now()
+        queued = task.Phase.QUEUED.value
+        connection.execute(
+            sa.update(_TASKS)
+            .where(_TASKS.c.id == task_id)
+            .values(
+                fence=_TASKS.c.fence + 1,
+                attempts=attempts,
+                status=task.Status.PROCESSING.value,
+                # Taken over in the midst of something, it still is there.
+                phase=sa.case(
+                    (_TASKS.c.phase == queued, task.Phase.PROCESSING.value),
+                    else_=_TASKS.c.phase,
+                ),
+                queue_reason=None,
+                started_at=sa.func.coalesce(_TASKS.c.started_at, now),
+                updated_at=now,
+            )
+        )
+
+    def renew(
+        self, claims: Iterable[boards.Claim], ttl: float
+    ) -> list[boards.Claim]:
+        """Prolong leases, each by one statement; give those lost."""
+        lost = []
+        for claim in claims:
+            with self._database.single() as connection:
+                kept = connection.execute(
+                    _of(claim).values(lease_until=models.now() + ttl)
+                ).rowcount
+            if not kept:
+                lost.append(claim)
+        return lost
+
+    def give_back(self, claim: boards.Claim, delay: float = 0.0) -> None:
+        """Let anybody take the task; nothing happens if it is not held."""
+        now = models.now()
+        with self._database.single() as connection:
+            connection.execute(
+                _of(claim).values(
+                    state="ready",
+                    holder=None,
+                    lease_until=None,
+                    not_before=now + delay,
+                )
+            )
+
+    def set_aside(self, claim: boards.Claim) -> None:
+        """Keep the task from being taken until :meth:`wake`."""
+        with self._database.single() as connection:
+            connection.execute(
+                _of(claim).values(
+                    state="waiting",
+                    holder=None,
+                    lease_until=None,
+                    not_before=models.now(),
+                )
+            )
+
+    def wake(self, older_than: float) -> None:
+        """Let tasks be taken that were set aside that many seconds ago."""
+        with self._database.single() as connection:
+            connection.execute(
+                sa.update(_JOBS)
+                .where(_JOBS.c.state == "waiting")
+                .where(_JOBS.c.not_before <= models.now() - older_than)
+                .values(state="ready")
+            )
+
+    def release(self, holder: str) -> int:
+        """Let the leases of a dead conductor lapse."""
+        with self._database.single() as connection:
+            return int(
+                connection.execute(
+                    sa.update(_JOBS)
+                    .where(_JOBS.c.state == "held", _JOBS.c.holder == holder)
+                    .values(lease_until=models.now() - 1)
+                ).rowcount
+            )
+
+    def pending(self) -> int:
+        """Count the tasks that wait or are held, without those set aside."""
+        query = sa.select(sa.func.count()).where(_JOBS.c.state != "waiting")
+        with self._database.read() as connection:
+            return int(connection.scalar(query) or 0)
+
+
+def _of(claim: boards.Claim) -> sa.Update:
+    # By fence, not by holder: one that was frozen may have claimed it anew.
+    return (
+        sa.update(_JOBS)
+        .where(_JOBS.c.task_id == claim.task.id)
+        .where(_JOBS.c.state == "held", _JOBS.c.fence == claim.task.fence)
+    )
+
+
+def _fence_checkpoints(connection: sa.Connection, held: task.Task) -> None:
+    """Raise the fence in every row in which a checkpoint compares it."""
+    for table in (models.FLOWS, models.ATOMS):
+        connection.execute(
+            sa.update(table)
+            .where(table.c.task_id == held.id)
+            .values(fence=held.fence)
+        )

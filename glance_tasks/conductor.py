@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The conductor: claims tasks from the board and runs them.
+
+It is a process of its own (``glance-tasks conductor run``) or a few threads
+inside a service, started and stopped by two calls.
+"""
+
+import concurrent.futures
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+
+from glance_tasks import boards
+from glance_tasks import engine as task_engine
+from glance_tasks import exceptions
+from glance_tasks import presence
+from glance_tasks import reaper
+from glance_tasks import runner
+
+LOG = logging.getLogger(__name__)
+
+# How often expired tasks are looked for, and tasks that were set aside are
+# tried again.
+_SWEEP_S = 60.0
+
+
+class Conductor:
+    """Runs the tasks of one engine, up to ``max_tasks`` at a time.
+
+    ``start`` and ``stop`` are for services; ``run`` is both in one for a
+    process. Stopping is draining: each run is left where it is and its task
+    given back, to be resumed from its checkpoint by whoever claims it next.
+    """
+
+    def __init__(
+        self,
+        engine: task_engine.TaskEngine,
+        *,
+        max_tasks: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        """Prepare a conductor; it claims nothing before it is started.
+
+        :param max_tasks: the configured number when None
+        :param name: under which it holds leases; unique among all conductors
+        """
+        conf = engine.conf.glance_tasks
+        self.name = name or (
+            f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        )
+        self._engine = engine
+        self._services = engine.services()
+        self._max_tasks = max_tasks or conf.max_tasks
+        self._ttl = conf.claim_ttl
+        self._poll = conf.poll_interval
+        self._stopping = threading.Event()
+        self._ended = threading.Event()
+        # Set whenever a slot becomes free, so that the loop looks at once.
+        self._free = threading.Event()
+        self._lock = threading.Lock()
+        self._runs: dict[str, runner.Run] = {}
+        self._loop: threading.Thread | None = None
+        self._pulse: threading.Thread | None = None
+        self._presence: presence.Presence | None = None
+        self._executor = runner.CountingExecutor(max(2, self._max_tasks))
+        self._slots = concurrent.futures.ThreadPoolExecutor(
+            self._max_tasks, thread_name_prefix="glance-tasks-run"
+        )
+
+    # --- two calls for a service ---------------------------------------------
+
+    def start(self) -> None:
+        """Begin to claim tasks, in threads of its own.
+
+        :raises OSError: when the work directory cannot be used
+        """
+        self._begin()
+        self._loop = threading.Thread(
+            target=self._claim_all, args=(False,), name="glance-tasks-claim"
+        )
+        self._loop.start()
+
+    def stop(self) -> None:
+        """Leave every run where it is, give the tasks back, end the threads.
+
+        Returns within a second or two: atoms look at the stop signal at least
+        once a second.
+        """
+        self._stopping.set()
+        self._free.set()
+        if self._loop is not None:
+            self._loop.join()
+        self._finish()
+
+    # --- one call for a process ----------------------------------------------
+
+    def run(self, *, until_idle: bool = False) -> None:
+        """Claim and run tasks in this thread until :meth:`drain` is called.
+
+        :param until_idle: return when no task is left that could run
+        """
+        self._begin()
+        try:
+            self._claim_all(until_idle)
+        finally:
+            self._finish()
+
+    def drain(self) -> None:
+        """Make :meth:`run` return; safe to call from a signal handler."""
+        self._stopping.set()
+        self._free.set()
+
+    def run_one(self, task_id: str) -> None:
+        """Run that task in this thread, once it can be claimed; then return.
+
+        Returns at once when it has ended or another conductor holds it.
+        """
+        self._begin()
+        try:
+            claim = self._services.board.claim(self.name, self._ttl, task_id)
+            if claim is not None:
+                self._work(self._entered(claim))
+        finally:
+            self._stopping.set()
+            self._finish()
+
+    # --- life ----------------------------------------------------------------
+
+    def _begin(self) -> None:
+        for plugin_name, reason in self._services.registry.broken().items():
+            LOG.error("%s cannot be used: %s", plugin_name, reason)
+        self._presence = presence.Presence(self._engine.area.root, self.name)
+        self._pulse = threading.Thread(
+            target=self._beat, name="glance-tasks-pulse", daemon=True
+        )
+        self._pulse.start()
+        LOG.info("Conductor %s runs %d tasks", self.name, self._max_tasks)
+
+    def _finish(self) -> None:
+        self._stopping.set()
+        with self._lock:
+            runs = list(self._runs.values())
+        for run in runs:
+            run.interrupt()
+        self._slots.shutdown(wait=True)
+        self._executor.shutdown(wait=True)
+        self._ended.set()
+        if self._pulse is not None:
+            self._pulse.join()
+        if self._presence is not None:
+            self._presence.leave()
+
+    # --- claiming ------------------------------------------------------------
+
+    def _claim_all(self, until_idle: bool) -> None:
+        swept = -_SWEEP_S
+        while not self._stopping.is_set():
+            try:
+                if time.monotonic() - swept >= _SWEEP_S:
+                    self._sweep()
+                    swept = time.monotonic()
+                self._bury()
+                claimed = self._claim_one()
+                if until_idle and not claimed and self._idle():
+                    return
+            except exceptions.DatabaseUnreachable as error:
+                LOG.warning("%s; trying again", error)
+                claimed = False
+            if not claimed:
+                self._free.wait(self._poll)
+                self._free.clear()
+
+    def _claim_one(self) -> bool:
+        with self._lock:
+            if len(self._runs) >= self._max_tasks:
+                return False
+        claim = self._services.board.claim(self.name, self._ttl)
+        if claim is None:
+            return False
+        LOG.info("Task %s: claimed (%d)", claim.task.id, claim.task.fence)
+        self._slots.submit(self._work, self._entered(claim))
+        return True
+
+    def _entered(self, claim: boards.Claim) -> runner.Run:
+        run = runner.Run(self._services, claim, self._executor)
+        with self._lock:
+            self._runs[claim.task.id] = run
+        return run
+
+    def _idle(self) -> bool:
+        with self._lock:
+            if self._runs:
+                return False
+        return self._services.board.pending() == 0
+
+    def _bury(self) -> None:
+        """Take over at once what conductors held that died on this machine."""
+        for name in presence.dead(self._engine.area.root):
+            held = self._services.board.release(name)
+            LOG.warning("Conductor %s died; it held %d tasks", name, held)
+
+    def _sweep(self) -> None:
+        self._services.board.wake(_SWEEP_S)
+        reaper.reap(self._services.database, self._engine.area)
+
+    # --- working -------------------------------------------------------------
+
+    def _work(self, run: runner.Run) -> None:
+        task_id = run.claim.task.id
+        try:
+            run.execute()
+        except (exceptions.LeaseLost, exceptions.DatabaseGone) as left:
+            LOG.warning("Task %s: left: %s", task_id, left)
+        except exceptions.RunInterrupted:
+            self._give_back(run)
+        except exceptions.DatabaseUnreachable as error:
+            LOG.warning("Task %s: left: %s", task_id, error)
+        except Exception:  # the second of two places
+            # Not given back: its lease lapses, and that counts as an attempt.
+            LOG.exception("Task %s: the run broke", task_id)
+        finally:
+            with self._lock:
+                self._runs.pop(task_id, None)
+            self._free.set()
+
+    def _give_back(self, run: runner.Run) -> None:
+        task_id = run.claim.task.id
+        try:
+            run.flush()
+            self._services.board.give_back(run.claim)
+            LOG.info("Task %s: given back", task_id)
+        except exceptions.DatabaseUnreachable as error:
+            LOG.warning("Task %s: could not be given back: %s", task_id, error)
+
+    # --- the pulse -----------------------------------------------------------
+
+    def _beat(self) -> None:
+        """Keep leases alive and write reports until every run has ended."""
+        renewed = time.monotonic()
+        while not self._ended.wait(min(1.0, self._ttl / 3)):
+            with self._lock:
+                runs = dict(self._runs)
+            try:
+                if time.monotonic() - renewed >= self._ttl / 3:
+                    self._renew(runs)
+                    renewed = time.monotonic()
+                for run in runs.values():
+                    if not run.flush():
+                        run.interrupt()
+            except exceptions.DatabaseUnreachable as error:
+                LOG.warning("%s; trying again", error)
+
+    def _renew(self, runs: dict[str, runner.Run]) -> None:
+        claims = [run.claim for run in runs.values()]
+        for lost in self._services.board.renew(claims, self._ttl):
+            LOG.warning("Task %s: its lease was lost", lost.task.id)
+            runs[lost.task.id].interrupt()

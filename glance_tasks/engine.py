@@ -1,0 +1,399 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine: what a service talks to. It submits tasks and reads them.
+
+Running them is the :mod:`glance_tasks.conductor`'s, in this process or in
+another one, on this machine or on another one.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+import datetime
+import time
+from typing import Any
+import uuid
+
+from oslo_config import cfg
+from stevedore import driver
+
+from glance_tasks import boards
+from glance_tasks import building
+from glance_tasks import exceptions
+from glance_tasks import graph
+from glance_tasks import opts
+from glance_tasks import plugin
+from glance_tasks import ports
+from glance_tasks import registry
+from glance_tasks import runner
+from glance_tasks import schema
+from glance_tasks import task
+from glance_tasks import workdir
+from glance_tasks.boards import sql as sql_board
+from glance_tasks.persistence import database as db
+from glance_tasks.persistence import events
+from glance_tasks.persistence import migrations
+from glance_tasks.persistence import repository
+from glance_tasks.transfer import fetcher as transfer_fetcher
+from glance_tasks.transfer import rules as transfer_rules
+
+#: What find() can filter by.
+FILTERS = ("type", "status", "image_id", "owner", "request_id", "retry_of")
+
+_MAX_INPUT_BYTES = 256 * 1024
+
+
+class TaskEngine:
+    """Tasks of one configuration; safe to share between threads.
+
+    There is no global state: several engines with different configurations
+    live in one process. Calls that take a ``requester`` show it only the
+    tasks of its project; None means the operator, who sees all.
+
+    Every method raises ``DatabaseUnreachable`` when the database is away.
+    """
+
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        *,
+        types: registry.Registry | None = None,
+        catalogue: ports.ImageCatalog | None = None,
+        store: ports.ImageStore | None = None,
+        fetcher: ports.Fetcher | None = None,
+    ) -> None:
+        """Make an engine of ``conf``; the rest is for services with their own.
+
+        :raises ConfigurationError: when an option's value cannot work
+        :raises SchemaBehind: when the database needs 'db sync'; the embedded
+            SQLite is brought up to date by itself
+        """
+        opts.register_opts(conf)
+        self.conf = conf
+        self.database = db.Database(opts.connection(conf))
+        if self.database.embedded:
+            migrations.sync(self.database)
+        else:
+            migrations.check(self.database)
+        self.registry = types or registry.Registry()
+        self.tasks = repository.TaskRepository(self.database)
+        self.board: boards.Board = sql_board.SqlBoard(self.database)
+        self.area = workdir.WorkArea(opts.work_dir(conf))
+        self.catalogue = catalogue or self._adapter("catalogue")
+        self.store = store or self._adapter("store")
+        self._shared = building.Surroundings(
+            catalogue=self.catalogue,
+            store=self.store,
+            fetcher=fetcher or _fetcher(conf),
+            limits=_limits(conf),
+        )
+
+    def _adapter(self, kind: str) -> Any:
+        name = getattr(self.conf.glance_tasks, kind)
+        group = f"glance_tasks.{kind}s"
+        try:
+            return driver.DriverManager(
+                group,
+                name,
+                invoke_on_load=True,
+                invoke_args=(self.conf, self.database.engine),
+            ).driver
+        except driver.NoMatches as error:
+            raise exceptions.ConfigurationError(
+                f"{kind} = {name!r} cannot be loaded: {error}"
+            ) from error
+
+    def close(self) -> None:
+        """Close the connections to the database."""
+        self.database.close()
+
+    # --- submit --------------------------------------------------------------
+
+    def submit(
+        self,
+        type_name: str,
+        task_input: Mapping[str, Any],
+        *,
+        owner: str | None = None,
+        requester: task.Requester | None = None,
+        priority: int = 0,
+    ) -> task.Task:
+        """Take a task on: checked, planned and durable when this returns.
+
+        :param owner: whose task it is; the requester's project otherwise
+        :param priority: the larger, the sooner it runs
+        :raises InvalidInput: with a pointer to each field that does not fit
+        :raises TaskTypeNotFound: when no such type is installed
+        :raises BrokenPlugin: when the type cannot be used
+        """
+        who = requester or task.Requester(project_id=owner or "")
+        draft = _draft(type_name, task_input, who, owner)
+        draft = dataclasses.replace(draft, priority=priority)
+        return self._post(self._planned(draft))
+
+    def retry(
+        self, task_id: str, requester: task.Requester | None = None
+    ) -> task.Task:
+        """Submit a failed task again, as a new one linked by ``retry_of``.
+
+        It keeps the owner and the id of the image.
+
+        :raises TaskNotFound: when there is none the requester may see
+        :raises TaskConflict: when it has not failed, or was retried already
+        """
+        old = self.tasks.get(task_id, requester)
+        if old.status is not task.Status.FAILURE:
+            raise exceptions.TaskConflict(
+                f"task {task_id} is {old.status}; only a failed task can be"
+                " retried"
+            )
+        who = requester or task.Requester(old.owner, old.user_id)
+        draft = _draft(old.type, old.input, who, old.owner)
+        draft = dataclasses.replace(
+            draft,
+            retry_of=old.id,
+            image_id=old.image_id or draft.image_id,
+            priority=old.priority,
+            # The old one's traces carry its fence; ours must be larger.
+            fence=old.fence,
+        )
+        return self._post(self._planned(draft))
+
+    def _planned(self, draft: task.Task) -> task.Task:
+        task_type = self.registry.get(draft.type)
+        schema.validate(task_type.input_schema, draft.input)
+        skipped = _chosen(self.conf.glance_tasks.skip_steps, draft.type)
+        unknown = skipped - set(task_type.optional_steps)
+        if unknown:
+            raise exceptions.ConfigurationError(
+                f"skip_steps names {', '.join(sorted(unknown))}, which"
+                f" {draft.type!r} cannot leave out; optional are:"
+                f" {', '.join(task_type.optional_steps) or 'none'}"
+            )
+        image_id = draft.image_id or str(uuid.uuid4())
+        own = task_type.plan(
+            plugin.PlanContext(
+                input=draft.input,
+                image_id=image_id,
+                skip_steps=frozenset(skipped),
+                fetcher=self._shared.fetcher,
+                limits=self._shared.limits,
+            )
+        )
+        checks = _chosen(self.conf.glance_tasks.checks, draft.type)
+        plan = {
+            **own,
+            "image_id": image_id,
+            "checks": sorted(checks),
+            "skip_steps": sorted(skipped),
+        }
+        plan = plugin.plain(plan, f"plan() of {draft.type!r}")
+        planned = dataclasses.replace(draft, plan=plan, image_id=image_id)
+        # A graph that cannot be built must not become a task.
+        building.build(self.registry, self._shared, planned)
+        return planned
+
+    def _post(self, new: task.Task) -> task.Task:
+        with self.database.write() as connection:
+            self.tasks.add(connection, new)
+            self.board.post(connection, new.id, new.priority)
+            events.add(connection, new.id, [_submitted(new)])
+        return self.tasks.get(new.id)
+
+    # --- reading -------------------------------------------------------------
+
+    def get(
+        self, task_id: str, requester: task.Requester | None = None
+    ) -> task.Task:
+        """Give a task.
+
+        :raises TaskNotFound: when there is none the requester may see
+        """
+        return self.tasks.get(task_id, requester)
+
+    def find(
+        self,
+        requester: task.Requester | None = None,
+        *,
+        filters: Mapping[str, str] | None = None,
+        limit: int = 25,
+        marker: str | None = None,
+        sort_key: str = "created_at",
+        descending: bool = True,
+    ) -> list[task.Task]:
+        """List tasks, newest first, without input, plan, result and message.
+
+        :param filters: exact values, by the names in :data:`FILTERS`
+        :param limit: at most 1000
+        :param marker: the id of the last task of the page before
+        :raises InvalidInput: for a filter, limit or sort key there is not
+        :raises TaskNotFound: when the marker is none the requester may see
+        """
+        faults = [
+            (name, f"is no filter; expected one of {', '.join(FILTERS)}")
+            for name in filters or {}
+            if name not in FILTERS
+        ]
+        if sort_key not in repository.SORT_KEYS:
+            keys = ", ".join(repository.SORT_KEYS)
+            faults.append(("sort_key", f"expected one of {keys}"))
+        if limit < 0:
+            faults.append(("limit", f"is {limit}; expected 0 or more"))
+        if faults:
+            raise exceptions.InvalidInput(faults)
+        return self.tasks.find(
+            requester,
+            filters=filters,
+            limit=limit,
+            marker=marker,
+            sort_key=sort_key,
+            descending=descending,
+        )
+
+    def events(
+        self, task_id: str, requester: task.Requester | None = None
+    ) -> list[events.Event]:
+        """Give a task's timeline, oldest first. Its details are the operator's.
+
+        :raises TaskNotFound: when there is none the requester may see
+        """
+        self.tasks.get(task_id, requester)
+        found = events.of_task(self.database, task_id)
+        if requester is None:
+            return found
+        return [dataclasses.replace(event, detail=None) for event in found]
+
+    def wait(
+        self,
+        task_id: str,
+        timeout: float | None = None,
+        requester: task.Requester | None = None,
+    ) -> task.Task:
+        """Give the task once it has ended.
+
+        :param timeout: seconds; None waits for ever
+        :raises TimeoutError: when it has not ended by then
+        :raises TaskNotFound: when there is none the requester may see
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        pause = 0.02
+        while True:
+            found = self.tasks.get(task_id, requester)
+            if found.ended:
+                return found
+            if until is not None and time.monotonic() >= until:
+                raise TimeoutError(
+                    f"task {task_id} is still {found.phase} after"
+                    f" {timeout:g} s"
+                )
+            time.sleep(pause)
+            pause = min(pause * 1.5, 1.0)
+
+    def draw(
+        self, type_name: str, task_input: Mapping[str, Any] | None = None
+    ) -> graph.Graph:
+        """Give the graph that a task of this type would run now.
+
+        :param task_input: the schema's example when None
+        :raises TaskTypeNotFound: when no such type is installed
+        :raises InvalidInput: when the input does not fit
+        """
+        task_type = self.registry.get(type_name)
+        if task_input is None:
+            task_input = schema.example(task_type.input_schema)
+        draft = _draft(type_name, task_input, task.Requester(""), None)
+        planned = self._planned(draft)
+        return building.build(self.registry, self._shared, planned).graph
+
+    # --- running -------------------------------------------------------------
+
+    def services(self) -> runner.Services:
+        """Give a conductor what its runs need."""
+        conf = self.conf.glance_tasks
+        success = conf.task_time_to_live * 3600
+        failure = (conf.failure_time_to_live or 0) * 3600
+        return runner.Services(
+            database=self.database,
+            tasks=self.tasks,
+            board=self.board,
+            registry=self.registry,
+            shared=self._shared,
+            area=self.area,
+            # A failure is there to be read: never gone before a success.
+            lifetimes=runner.Lifetimes(success, max(success, failure)),
+            max_attempts=conf.max_attempts,
+        )
+
+
+def _draft(
+    type_name: str,
+    task_input: Mapping[str, Any],
+    who: task.Requester,
+    owner: str | None,
+) -> task.Task:
+    if not isinstance(task_input, Mapping):
+        raise exceptions.InvalidInput([("", "is no JSON object")])
+    now = datetime.datetime.now(datetime.UTC)
+    return task.Task(
+        id=str(uuid.uuid4()),
+        type=type_name,
+        status=task.Status.PENDING,
+        phase=task.Phase.QUEUED,
+        owner=owner if owner is not None else who.project_id,
+        user_id=who.user_id,
+        request_id=who.request_id,
+        input=_plain_input(task_input),
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _plain_input(task_input: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return dict(plugin.plain(dict(task_input), "input", _MAX_INPUT_BYTES))
+    except exceptions.TaskError as error:
+        raise exceptions.InvalidInput([("", str(error))]) from error
+
+
+def _submitted(new: task.Task) -> events.Event:
+    again = f", again for {new.retry_of}" if new.retry_of else ""
+    return events.Event(
+        at=datetime.datetime.now(datetime.UTC),
+        kind="submitted",
+        text=f"{new.type} for image {new.image_id}{again}",
+    )
+
+
+def _chosen(pairs: list[str], type_name: str) -> set[str]:
+    """Give what ``TYPE:NAME`` options name for one type."""
+    chosen = set()
+    for pair in pairs:
+        kind, colon, name = pair.partition(":")
+        if not (kind and colon and name):
+            raise exceptions.ConfigurationError(
+                f"{pair!r} is not of the form TYPE:NAME"
+            )
+        if kind == type_name:
+            chosen.add(name)
+    return chosen
+
+
+def _limits(conf: cfg.ConfigOpts) -> plugin.Limits:
+    return plugin.Limits(
+        max_bytes=conf.glance_tasks_fetch.max_bytes,
+        max_virtual_size=conf.glance_tasks_convert.max_virtual_size,
+        convert_min_rate=conf.glance_tasks_convert.min_rate,
+        convert_memory=conf.glance_tasks_convert.memory,
+    )
+
+
+def _fetcher(conf: cfg.ConfigOpts) -> ports.Fetcher:
+    group = conf.glance_tasks_fetch
+    fields = dataclasses.fields(transfer_rules.FetchRules)
+    values = {field.name: getattr(group, field.name) for field in fields}
+    return transfer_fetcher.GuardedFetcher(
+        transfer_rules.FetchRules(
+            **{
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in values.items()
+            }
+        )
+    )

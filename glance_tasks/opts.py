@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every option, in groups; nothing here is read when it is imported."""
+
+import copy
+import os
+import pathlib
+
+from oslo_config import cfg
+from oslo_config import types
+
+
+def default_data_dir() -> str:
+    """Give GLANCE_TASKS_DATA_DIR, or the place under the user's home."""
+    chosen = os.environ.get("GLANCE_TASKS_DATA_DIR")
+    if chosen:
+        return str(pathlib.Path(chosen).expanduser().absolute())
+    return str(pathlib.Path("~/.local/share/glance-tasks").expanduser())
+
+
+ENGINE = [
+    cfg.StrOpt(
+        "data_dir",
+        sample_default="~/.local/share/glance-tasks",
+        help="Directory under which everything lives that has no place of its"
+        " own: the SQLite database, the work directory and the directory"
+        " store. Unset: the environment variable GLANCE_TASKS_DATA_DIR, or"
+        " ~/.local/share/glance-tasks.",
+    ),
+    cfg.StrOpt(
+        "connection",
+        secret=True,
+        help="SQLAlchemy URL of the database, such as"
+        " postgresql+psycopg2://user@host/name or"
+        " mysql+pymysql://user@host/name. Unset: SQLite in data_dir, which is"
+        " brought up to date by itself; any other database is brought up to"
+        " date by 'glance-tasks db sync'.",
+    ),
+    cfg.StrOpt(
+        "work_dir",
+        help="Directory in which running tasks keep their files. It needs room"
+        " for max_tasks images in both formats. On the file system of the"
+        " store, finished images move there without being copied. Unset:"
+        " 'work' in data_dir.",
+    ),
+    cfg.StrOpt(
+        "store",
+        default="directory",
+        help="Name of the image store, an entry point of the group"
+        " glance_tasks.stores.",
+    ),
+    cfg.StrOpt(
+        "store_dir",
+        help="Directory of the 'directory' store. Unset: 'store' in data_dir.",
+    ),
+    cfg.StrOpt(
+        "catalogue",
+        default="sql",
+        help="Name of the image catalogue, an entry point of the group"
+        " glance_tasks.catalogues.",
+    ),
+    cfg.FloatOpt(
+        "claim_ttl",
+        default=30.0,
+        min=1.0,
+        max=3600.0,
+        help="Seconds after which a conductor that gave no sign of life loses"
+        " its tasks to another one. It is renewed every third of that. Raise"
+        " it where the database stalls for long.",
+    ),
+    cfg.FloatOpt(
+        "poll_interval",
+        default=1.0,
+        min=0.05,
+        max=300.0,
+        help="Seconds an idle conductor waits before it looks for a task"
+        " again.",
+    ),
+    cfg.IntOpt(
+        "max_tasks",
+        default=2,
+        min=1,
+        max=256,
+        help="How many tasks one conductor runs at a time.",
+    ),
+    cfg.IntOpt(
+        "max_attempts",
+        default=5,
+        min=1,
+        max=1000,
+        help="How often in a row a task may lose its conductor to a crash"
+        " without having moved at all in between, before it is ended as"
+        " 'gave_up'. Crashes between which an atom finished or bytes were"
+        " saved do not count.",
+    ),
+    cfg.FloatOpt(
+        "task_time_to_live",
+        default=48.0,
+        min=0.0,
+        max=876000.0,
+        help="Hours after its end at which a task may be deleted by the"
+        " reaper; 0 lets the next reaping delete it. What the task made, such"
+        " as an image, stays. A change affects tasks that end later.",
+    ),
+    cfg.FloatOpt(
+        "failure_time_to_live",
+        min=0.0,
+        max=876000.0,
+        help="The same for tasks that failed, never less than"
+        " task_time_to_live. Unset: the same as task_time_to_live.",
+    ),
+    cfg.MultiOpt(
+        "skip_steps",
+        item_type=types.String(),
+        default=[],
+        help="Optional steps to leave out, as TYPE:STEP, such as"
+        " import:ConvertImage; may be given several times. 'glance-tasks type"
+        " show TYPE' lists them. Tasks already submitted keep their steps.",
+    ),
+    cfg.MultiOpt(
+        "checks",
+        item_type=types.String(),
+        default=[],
+        help="Check steps to add, as TYPE:CHECK, where CHECK is an entry point"
+        " of the group glance_tasks.checks; may be given several times. A"
+        " check that fails ends the task before the image can be seen.",
+    ),
+]
+
+FETCH = [
+    cfg.ListOpt(
+        "allowed_schemes",
+        default=["http", "https", "file"],
+        item_type=types.String(choices=["http", "https", "file"]),
+        help="Schemes from which images are fetched. 'file' still gives only"
+        " what lies under file_roots.",
+    ),
+    cfg.ListOpt(
+        "allowed_ports",
+        default=[80, 443],
+        item_type=types.Port(),
+        help="Ports that may be connected to; empty allows all.",
+    ),
+    cfg.ListOpt(
+        "allowed_networks",
+        default=[],
+        help="Networks, such as 10.1.0.0/16 or fd00::/8, that may be connected"
+        " to although they are loopback, link-local, private, multicast or"
+        " otherwise not public; those are refused by default.",
+    ),
+    cfg.ListOpt(
+        "file_roots",
+        default=[],
+        help="Directories under which file:// sources may lie, after symbolic"
+        " links are followed. Empty: no file:// source is allowed.",
+    ),
+    cfg.IntOpt(
+        "max_bytes",
+        default=1 << 40,
+        min=1,
+        help="Largest file that is fetched, in bytes.",
+    ),
+    cfg.IntOpt(
+        "chunk_size",
+        default=64 << 20,
+        min=64 << 10,
+        max=16 << 30,
+        help="At most this many bytes are fetched again after a crash. Every"
+        " quarter of it is made durable; values under 16 MiB cost speed.",
+    ),
+    cfg.FloatOpt(
+        "connect_timeout",
+        default=15.0,
+        min=0.1,
+        max=600.0,
+        help="Seconds to wait for a connection.",
+    ),
+    cfg.FloatOpt(
+        "read_timeout",
+        default=60.0,
+        min=0.1,
+        max=3600.0,
+        help="Seconds a source may send nothing.",
+    ),
+    cfg.IntOpt(
+        "min_rate",
+        default=1024,
+        min=0,
+        help="Bytes per second, over a minute, below which a source is too"
+        " slow; 0 allows any.",
+    ),
+]
+
+CONVERT = [
+    cfg.IntOpt(
+        "max_virtual_size",
+        default=1 << 40,
+        min=1,
+        help="Largest disk inside an image, in bytes.",
+    ),
+    cfg.IntOpt(
+        "min_rate",
+        default=4 << 20,
+        min=1,
+        help="A conversion may take a minute plus its virtual size divided by"
+        " this, in bytes per second, of wall clock and of processor time.",
+    ),
+    cfg.IntOpt(
+        "memory",
+        default=4 << 30,
+        min=1 << 30,
+        help="Address space of a qemu-img or qemu-nbd process, in bytes."
+        " qemu-img 7.2 does not start below 2 GiB.",
+    ),
+]
+
+GROUPS = {
+    "glance_tasks": ENGINE,
+    "glance_tasks_fetch": FETCH,
+    "glance_tasks_convert": CONVERT,
+}
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    """Register every option of the library with ``conf``; again is harmless."""
+    for group, options in GROUPS.items():
+        conf.register_opts(options, group=group)
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Give every option by group, for oslo.config's generators."""
+    return [(group, copy.deepcopy(opts)) for group, opts in GROUPS.items()]
+
+
+def data_dir(conf: cfg.ConfigOpts) -> pathlib.Path:
+    """Give the directory under which everything lives."""
+    chosen = conf.glance_tasks.data_dir or default_data_dir()
+    return pathlib.Path(chosen).expanduser().absolute()
+
+
+def connection(conf: cfg.ConfigOpts) -> str:
+    """Give the database's URL; the embedded SQLite where none is set."""
+    return (
+        conf.glance_tasks.connection
+        or f"sqlite:///{data_dir(conf) / 'glance-tasks.sqlite'}"
+    )
+
+
+def work_dir(conf: cfg.ConfigOpts) -> pathlib.Path:
+    """Give the directory of running tasks' files."""
+    chosen = conf.glance_tasks.work_dir
+    return pathlib.Path(chosen) if chosen else data_dir(conf) / "work"
+
+
+def store_dir(conf: cfg.ConfigOpts) -> pathlib.Path:
+    """Give the directory of the 'directory' store."""
+    chosen = conf.glance_tasks.store_dir
+    return pathlib.Path(chosen) if chosen else data_dir(conf) / "store"

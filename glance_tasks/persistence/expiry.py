@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The end of a task's rows, after its time to live."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from glance_tasks.persistence import database as db
+from glance_tasks.persistence import models
+
+_TASKS = models.TASKS
+_OF_TASK = (
+    models.EVENTS,
+    models.ATOMS,
+    models.FLOWS,
+    models.SECRETS,
+    models.LOCKS,
+    models.JOBS,
+)
+
+
+def delete_expired(
+    database: db.Database, *, limit: int = 500, dry_run: bool = False
+) -> list[str]:
+    """Delete up to ``limit`` tasks that expired, with all their rows.
+
+    What a task made, an image for one, is none of its rows. One transaction:
+    cut anywhere, the next call finds the same tasks or none of them.
+
+    :returns: the ids of those that were (or would be) deleted
+    """
+    expired = (
+        sa.select(_TASKS.c.id)
+        .where(_TASKS.c.expires_at <= models.now())
+        .order_by(_TASKS.c.expires_at)
+        .limit(limit)
+    )
+    with database.write() as connection:
+        ids = list(connection.scalars(expired))
+        if ids and not dry_run:
+            for table in _OF_TASK:
+                connection.execute(
+                    sa.delete(table).where(table.c.task_id.in_(ids))
+                )
+            connection.execute(sa.delete(_TASKS).where(_TASKS.c.id.in_(ids)))
+    return ids
+
+
+def ended(database: db.Database, task_ids: Sequence[str]) -> list[str]:
+    """Give those of the ids whose tasks are known and have ended."""
+    found: list[str] = []
+    with database.read() as connection:
+        # SQLite takes 999 values in one statement in its older releases.
+        for start in range(0, len(task_ids), 500):
+            query = sa.select(_TASKS.c.id).where(
+                _TASKS.c.id.in_(task_ids[start : start + 500]),
+                _TASKS.c.finished_at.is_not(None),
+            )
+            found.extend(connection.scalars(query))
+    return found

@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The contract a deployer writes against: task types and their atoms.
+
+A task type says what input it takes and builds a TaskFlow graph of atoms.
+The engine runs the graph, checkpoints every atom and, after a crash, goes on
+with the first atom that has no checkpoint.
+"""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+import errno
+import functools
+import json
+import pathlib
+from typing import Any
+from typing import ClassVar
+from typing import Literal
+
+from taskflow import flow as taskflow_flow
+from taskflow import task as taskflow_task
+
+from glance_tasks import exceptions
+from glance_tasks import ports
+from glance_tasks import task
+
+#: The version of this contract. A type made for another one is refused.
+API = 1
+
+#: How an atom comes through being executed again after a crash.
+Behaviour = Literal["idempotent", "resumable", "compensated"]
+
+# Results are checkpoints: they are written in one statement and read whole at
+# every resume. Anything larger belongs in an artifact.
+MAX_RESULT_BYTES = 64 * 1024
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limits:
+    """What one task may use at most. Bytes and seconds.
+
+    :ivar max_bytes: of one fetched file
+    :ivar max_virtual_size: of the disk inside an image
+    :ivar convert_min_rate: bytes of virtual disk per second; a conversion
+        slower than that over its whole length is ended
+    :ivar convert_memory: address space of a qemu-img or qemu-nbd process
+    """
+
+    max_bytes: int = 1 << 40
+    max_virtual_size: int = 1 << 40
+    convert_min_rate: int = 4 << 20
+    convert_memory: int = 4 << 30
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class PlanContext:
+    """What a type may look at while it plans a task, at submit.
+
+    :ivar image_id: chosen by the engine; a retry keeps its predecessor's
+    :ivar skip_steps: optional steps the deployer left out
+    """
+
+    input: Mapping[str, Any]
+    image_id: str
+    skip_steps: frozenset[str]
+    fetcher: ports.Fetcher
+    limits: Limits
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BuildContext:
+    """A task and the collaborators of its atoms, for one run.
+
+    Graphs are also built to be drawn and compared, so constructors of atoms
+    only keep the context; they call nothing in it.
+
+    :ivar work_dir: this run's own directory; it exists while atoms run
+    :ivar plan: what :meth:`TaskType.plan` gave at submit, plus ``image_id``,
+        ``checks`` and ``skip_steps``
+    :ivar check_types: the check atoms named in the plan, by name
+    """
+
+    task: task.Task
+    work_dir: pathlib.Path
+    catalogue: ports.ImageCatalog
+    store: ports.ImageStore
+    fetcher: ports.Fetcher
+    progress: ports.Progress
+    stop: ports.StopSignal
+    fence: ports.Fence
+    events: ports.EventLog
+    limits: Limits = dataclasses.field(default_factory=Limits)
+    check_types: Mapping[str, "type[Atom]"] = dataclasses.field(
+        default_factory=dict
+    )
+
+    @property
+    def input(self) -> Mapping[str, Any]:
+        """The task's validated input."""
+        return self.task.input
+
+    @property
+    def plan(self) -> Mapping[str, Any]:
+        """What was decided at submit."""
+        return self.task.plan
+
+    def checks(self, image_file: str) -> "list[Atom]":
+        """Make the check steps the deployer added, to be put into a flow.
+
+        :param image_file: the name under which the flow provides the artifact
+            that the checks are to look at
+        """
+        return [
+            check(self, name=f"Check-{name}", rebind={"image_file": image_file})
+            for name, check in self.check_types.items()
+        ]
+
+
+def plain(value: Any, whose: str, limit: int = MAX_RESULT_BYTES) -> Any:
+    """Give ``value`` as a reload of its JSON would give it.
+
+    So an atom's successors see the same in the first run and in a resumed
+    one: tuples become lists, integer keys strings.
+
+    :raises TaskError: ``result_invalid``, when it is no JSON or too large
+    """
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise exceptions.TaskError(
+            f"{whose} gave {type(value).__name__} that is not JSON;"
+            " expected objects, lists, text, numbers, true, false or null",
+            code="result_invalid",
+        ) from error
+    if len(text) > limit:
+        raise exceptions.TaskError(
+            f"{whose} gave {len(text)} bytes of JSON; expected at most"
+            f" {limit}",
+            code="result_invalid",
+        )
+    return json.loads(text)
+
+
+def _in_words(error: BaseException) -> BaseException:
+    """Turn what no failure could be made of into something it can."""
+    if isinstance(error, OSError) and error.errno in (
+        errno.ENOSPC,
+        errno.EDQUOT,
+    ):
+        return exceptions.DiskFull(
+            "no space is left on the device that holds the work directory"
+        )
+    if not isinstance(error, Exception):
+        # SystemExit and its like would leave the run as a crash does, and
+        # the resumed run would meet them again, for ever.
+        return _unspeakable(error)
+    try:
+        str(error)
+    except Exception:  # noqa: BLE001 - whatever a foreign __str__ raises
+        # TaskFlow takes str() of every failure; this one would break it.
+        return _unspeakable(error)
+    return error
+
+
+def _unspeakable(error: BaseException) -> exceptions.TaskError:
+    return exceptions.TaskError(f"the atom raised {type(error).__name__}")
+
+
+def _guarded(method: Callable[..., Any], gives: bool) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def guarded(self: "Atom", *args: Any, **kwargs: Any) -> Any:
+        try:
+            if self.ctx is not None:
+                self.ctx.stop.check()
+            value = method(self, *args, **kwargs)
+        except exceptions.RunInterrupted:
+            raise
+        except BaseException as error:  # noqa: BLE001
+            known = _in_words(error)
+            if known is error:
+                raise
+            raise known from error
+        return plain(value, self.name) if gives else None
+
+    return guarded
+
+
+class Atom(taskflow_task.Task):  # type: ignore[misc]
+    """One revertible step of a task.
+
+    A subclass declares ``behaviour`` and writes ``execute`` and, where there
+    is something to undo, ``revert(**kwargs)``. ``execute`` may run again after
+    a crash; what it returns is small JSON. ``revert`` undoes a finished,
+    half-finished or absent ``execute``, and may run twice.
+
+    :cvar behaviour: ``idempotent`` (running again gives the same),
+        ``resumable`` (goes on where a ledger says) or ``compensated`` (its
+        revert removes every trace, then it runs again)
+    :cvar phase: what the task shows while this atom runs
+    """
+
+    behaviour: ClassVar[Behaviour]
+    phase: ClassVar[task.Phase] = task.Phase.PROCESSING
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name, gives in (("execute", True), ("revert", False)):
+            if name in cls.__dict__:
+                setattr(cls, name, _guarded(cls.__dict__[name], gives))
+
+    def __init__(
+        self,
+        ctx: BuildContext | None = None,
+        *,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Keep the context; keywords are those of TaskFlow's ``Task``.
+
+        :param name: the class's name when None. (TaskFlow's own default holds
+            the module's path: moving a file would rename the atom, and a
+            resumed task would run it again.)
+        """
+        self.ctx = ctx
+        super().__init__(name=name or type(self).__name__, **kwargs)
+
+    @property
+    def run(self) -> BuildContext:
+        """The context, for atoms that cannot do without one.
+
+        :raises BrokenPlugin: when the atom was made without
+        """
+        if self.ctx is None:
+            raise exceptions.BrokenPlugin(
+                f"{self.name} was made without a context;"
+                f" expected {type(self).__name__}(ctx)"
+            )
+        return self.ctx
+
+    def holds(self, result: Any) -> bool:
+        """Tell whether what a finished ``execute`` left is still there.
+
+        Asked when a run starts, of atoms that an unfinished one needs; if it
+        is gone (another host, a cleaned disk) the atom runs again.
+        """
+        return True
+
+
+class TaskType:
+    """A kind of task. The first line of its docstring is its description.
+
+    :cvar api: the contract it was written for
+    :cvar version: ``(major, minor)``; raise the major one when running tasks
+        can no longer be resumed
+    :cvar input_schema: JSON Schema (2020-12) of the input
+    :cvar result_schema: JSON Schema of what :meth:`result` gives
+    :cvar optional_steps: what ``skip_steps`` may leave out
+    :cvar engine: ``serial``, or ``parallel`` for graphs with independent arms
+    """
+
+    api: ClassVar[int] = API
+    version: ClassVar[tuple[int, int]] = (1, 0)
+    input_schema: ClassVar[Mapping[str, Any]]
+    result_schema: ClassVar[Mapping[str, Any]]
+    optional_steps: ClassVar[Sequence[str]] = ()
+    engine: ClassVar[Literal["serial", "parallel"]] = "serial"
+
+    def plan(self, ctx: PlanContext) -> dict[str, Any]:
+        """Decide at submit what a later change of configuration must not.
+
+        :returns: small JSON, stored with the task
+        :raises InvalidInput: for what a schema cannot say
+        """
+        return {}
+
+    def build(self, ctx: BuildContext) -> taskflow_flow.Flow:
+        """Build the graph: a pure function of ``ctx.input`` and ``ctx.plan``.
+
+        Each top-level key of the input can be required by name.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no build()")
+
+    def result(self, results: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the task's result from what the atoms provided, by name."""
+        return {}

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The outside world as Protocols: what the library needs, not who gives it.
+
+The ``adapters`` fill these in; a service may hand in its own. Everything here
+is called from the threads that run tasks, several at a time, so every
+implementation must be safe to share between threads.
+"""
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+import datetime
+import pathlib
+from typing import Any
+from typing import BinaryIO
+from typing import Protocol
+from typing import TypedDict
+
+
+class Artifact(TypedDict, total=False):
+    """A file an atom leaves in the work directory, as JSON for the next one.
+
+    ``name`` is relative to the work directory, because another conductor has
+    its work directory elsewhere. Digests are lower-case hexadecimal.
+    """
+
+    name: str
+    size: int
+    checksum: str
+    os_hash_algo: str
+    os_hash_value: str
+    disk_format: str
+    virtual_size: int
+
+
+class StopSignal(Protocol):
+    """Tells a running atom that it must leave.
+
+    Look at it at least once a second; leave by letting :meth:`check` raise.
+    """
+
+    def check(self) -> None:
+        """Return at once while the run may go on.
+
+        :raises RunInterrupted: when the atom must leave, as if it had died
+        :raises TaskError: when the task's verdict is in and it must revert
+        """
+
+    def wait(self, seconds: float) -> None:
+        """Wait that long, or until :meth:`check` would raise, and check."""
+
+
+class Fence(Protocol):
+    """Asked before an effect that a successor must not suffer from."""
+
+    @property
+    def number(self) -> int:
+        """This run's number; that of any successor is larger."""
+
+    def check(self) -> None:
+        """Ask the database whether this run still holds the task.
+
+        :raises LeaseLost: when it does not
+        """
+
+
+class Progress(Protocol):
+    """Takes the progress of the atom at work; cheap enough for every chunk."""
+
+    def bytes(self, done: int, total: int | None) -> None:
+        """Report ``done`` of ``total`` bytes; None while it is not known."""
+
+    def advanced(self) -> None:
+        """Report that what is on disk now would survive this process.
+
+        A task that advances between two deaths is not stuck: the death does
+        not count as an attempt.
+        """
+
+
+class EventLog(Protocol):
+    """Takes what happened to a task, for its timeline."""
+
+    def append(
+        self,
+        kind: str,
+        text: str = "",
+        *,
+        atom: str | None = None,
+        detail: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Note one event.
+
+        :param kind: one word, such as ``atom_finished``
+        :param text: one scrubbed line
+        :param detail: JSON for the operator, scrubbed
+        """
+
+
+class Clock(Protocol):
+    """The time of day, so that tests can turn it."""
+
+    def now(self) -> datetime.datetime:
+        """Give the time in UTC, with its zone."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fetched:
+    """What a fetch left behind.
+
+    :ivar size: in bytes
+    :ivar digests: algorithm name to lower-case hexadecimal
+    :ivar refetched: bytes asked for again because an earlier run was cut
+    """
+
+    size: int
+    digests: Mapping[str, str]
+    refetched: int = 0
+
+
+class Fetcher(Protocol):
+    """The one guarded way in for bytes from elsewhere."""
+
+    def preflight(self, uri: str) -> None:
+        """Check what can be known of ``uri`` without asking anybody.
+
+        :raises FetchError: when its scheme, port, address or path is refused
+        """
+
+    def fetch(
+        self,
+        uri: str,
+        path: pathlib.Path,
+        *,
+        algorithms: Sequence[str],
+        max_bytes: int,
+        stop: StopSignal,
+        progress: Progress,
+    ) -> Fetched:
+        """Bring the bytes of ``uri`` to ``path``, going on where a cut left.
+
+        The ledger of what is verified lies beside ``path``.
+
+        :param algorithms: digests to compute while the bytes pass
+        :raises FetchError: when they cannot be had
+        :raises DiskFull: when there is no room for them
+        """
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Image:
+    """An image as the catalogue shows it: always whole, always active.
+
+    Times are UTC. Sizes are bytes, ``min_disk`` GiB and ``min_ram`` MiB as in
+    Glance. ``location`` is the store's key of the data and is shown to
+    nobody but the operator.
+    """
+
+    id: str
+    owner: str
+    disk_format: str
+    container_format: str
+    size: int
+    virtual_size: int
+    checksum: str
+    os_hash_algo: str
+    os_hash_value: str
+    location: str
+    name: str | None = None
+    visibility: str = "shared"
+    min_disk: int = 0
+    min_ram: int = 0
+    protected: bool = False
+    tags: tuple[str, ...] = ()
+    properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    status: str = "active"
+    created_at: datetime.datetime | None = None
+    updated_at: datetime.datetime | None = None
+
+
+class ImageCatalog(Protocol):
+    """Knows images. A record is visible whole or not at all."""
+
+    def publish(self, image: Image, fence: int) -> None:
+        """Make ``image`` visible; again with the same id changes nothing.
+
+        :raises LeaseLost: when a larger fence has touched this id
+        :raises CatalogueError: when the catalogue fails, or the id is taken
+            by an image this task did not make (code ``image_exists``)
+        """
+
+    def withdraw(self, image_id: str, fence: int) -> None:
+        """Remove the image and never let a smaller fence publish it.
+
+        Removing what is not there is no error.
+
+        :raises LeaseLost: when a larger fence has touched this id
+        :raises CatalogueError: when the catalogue fails
+        """
+
+    def get(self, image_id: str) -> Image:
+        """Give one image.
+
+        :raises ImageNotFound: when there is none of that id
+        :raises CatalogueError: when the catalogue fails
+        """
+
+    def find(
+        self, *, limit: int = 25, marker: str | None = None
+    ) -> Sequence[Image]:
+        """List images, newest first, those after ``marker``."""
+
+
+class ImageStore(Protocol):
+    """Holds the bytes of images under keys chosen by us."""
+
+    def preflight(self) -> None:
+        """Check that the store can be written to.
+
+        :raises StoreError: when it cannot
+        """
+
+    def put(
+        self,
+        key: str,
+        path: pathlib.Path,
+        *,
+        stop: StopSignal,
+        progress: Progress,
+        fence: Fence,
+    ) -> int:
+        """Store the file under ``key``, whole or not at all; give its size.
+
+        On one file system the bytes are not copied; the caller must not
+        write to the file afterwards. Asks the fence right before the object
+        appears. Putting the same file again is no error.
+
+        :raises StoreError: when the store refuses it (``store_full``,
+            ``store_unavailable``)
+        """
+
+    def delete(self, key: str, *, fence: Fence) -> None:
+        """Delete the object and any trace of a half-done :meth:`put`.
+
+        Deleting what is not there is no error.
+        """
+
+    def size(self, key: str) -> int | None:
+        """Give the object's size in bytes, None when there is none."""
+
+    def open(self, key: str) -> BinaryIO:
+        """Open the object for reading.
+
+        :raises StoreError: when there is none
+        """
+
+    def keys(self) -> Iterator[str]:
+        """Give the keys of all objects."""

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is swept up: expired tasks, and work directories nobody needs."""
+
+import dataclasses
+import logging
+
+from glance_tasks import workdir
+from glance_tasks.persistence import database as db
+from glance_tasks.persistence import expiry
+
+LOG = logging.getLogger(__name__)
+
+# One batch is one transaction; SQLite has a single writer, and 500 tasks
+# keep it for some 20 ms.
+_BATCH = 500
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reaped:
+    """How much was (or, in a dry run, would be) removed."""
+
+    tasks: int
+    work_dirs: int
+
+
+def reap(
+    database: db.Database, area: workdir.WorkArea, *, dry_run: bool = False
+) -> Reaped:
+    """Delete what has expired, and the directories of tasks that ended.
+
+    What tasks have made, images and their data, stays. Cut anywhere, the
+    next call goes on.
+
+    :raises DatabaseUnreachable: when the database is away
+    """
+    swept = _sweep(database, area, dry_run)
+    deleted = 0
+    while True:
+        ids = expiry.delete_expired(database, limit=_BATCH, dry_run=dry_run)
+        deleted += len(ids)
+        if len(ids) < _BATCH or dry_run:
+            break
+    if deleted or swept:
+        LOG.info("Reaped %d tasks and %d work directories", deleted, swept)
+    return Reaped(deleted, swept)
+
+
+def _sweep(
+    database: db.Database, area: workdir.WorkArea, dry_run: bool
+) -> int:
+    """Remove directories of tasks of this database that have ended.
+
+    One of a task that the database does not know may be another
+    deployment's, and is left alone.
+    """
+    ended = expiry.ended(database, list(area.task_ids()))
+    if not dry_run:
+        for task_id in ended:
+            area.remove(task_id)
+    return len(ended)

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a run reports: its progress and its timeline, written in batches.
+
+Atoms report from their own threads, as often as they like; the conductor's
+pulse writes what has changed, about once a second, in one transaction. What
+was not yet written is lost with the process: nothing a restart needs.
+"""
+
+from collections.abc import Mapping
+import datetime
+import threading
+from typing import Any
+
+from glance_tasks import redaction
+from glance_tasks import task
+from glance_tasks.persistence import events
+from glance_tasks.persistence import repository
+
+
+class Report:
+    """One run's progress and timeline; implements two ports.
+
+    It is the :class:`glance_tasks.ports.Progress` and the
+    :class:`glance_tasks.ports.EventLog` of the run's atoms. Safe to share
+    between threads.
+    """
+
+    def __init__(
+        self, tasks: repository.TaskRepository, held: task.Task
+    ) -> None:
+        """Report for the claim that ``held`` was read with."""
+        self._tasks = tasks
+        self._held = held
+        self._lock = threading.Lock()
+        # The pulse and the run's own thread both write; in order, please.
+        self._writing = threading.Lock()
+        self._phase = held.phase
+        self._progress: dict[str, Any] = dict(held.progress)
+        self._pending: list[events.Event] = []
+        self._changed = False
+        self._advanced = False
+        self._advanced_once = False
+
+    # --- from the run --------------------------------------------------------
+
+    def step(self, name: str, phase: task.Phase) -> None:
+        """Say which atom is at work, and what the task shows meanwhile."""
+        with self._lock:
+            self._progress = {
+                "step": name,
+                "done_bytes": 0,
+                "total_bytes": None,
+                "ratio": 0.0,
+            }
+            if task.may_move(self._phase, phase):
+                self._phase = phase
+            self._changed = True
+
+    def append(
+        self,
+        kind: str,
+        text: str = "",
+        *,
+        atom: str | None = None,
+        detail: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Note an event; written with the next flush."""
+        event = events.Event(
+            at=datetime.datetime.now(datetime.UTC),
+            kind=kind,
+            text=redaction.redact(text),
+            atom=atom,
+            detail=detail,
+        )
+        with self._lock:
+            self._pending.append(event)
+            self._changed = True
+
+    # --- from the atom at work -----------------------------------------------
+
+    def bytes(self, done: int, total: int | None) -> None:
+        """Report bytes of the atom at work."""
+        with self._lock:
+            self._progress["done_bytes"] = done
+            self._progress["total_bytes"] = total
+            self._progress["ratio"] = round(done / total, 4) if total else 0.0
+            self._changed = True
+
+    def advanced(self) -> None:
+        """Report that the run would not have to begin again."""
+        with self._lock:
+            self._advanced = self._changed = True
+            first, self._advanced_once = not self._advanced_once, True
+        if first:
+            # At once: a run killed within a second has moved all the same.
+            self.flush()
+
+    # --- to the database -----------------------------------------------------
+
+    def flush(self) -> bool:
+        """Write what has changed since the last time.
+
+        :returns: False when another claim holds the task
+        :raises DatabaseUnreachable: when the database is away; nothing is
+            lost, the next call writes it
+        """
+        with self._writing:
+            with self._lock:
+                if not self._changed:
+                    return True
+                progress, phase = dict(self._progress), self._phase
+                advanced, happened = self._advanced, self._pending
+                self._changed = self._advanced = False
+                self._pending = []
+            try:
+                return self._tasks.note(
+                    self._held.id,
+                    self._held.fence,
+                    phase=phase,
+                    progress=progress,
+                    advanced=advanced,
+                    happened=happened,
+                )
+            except BaseException:
+                with self._lock:
+                    self._pending = happened + self._pending
+                    self._advanced = advanced or self._advanced
+                    self._changed = True
+                raise
+
+    def drain(self) -> list[events.Event]:
+        """Give the events not yet written, for the outcome's transaction."""
+        with self._writing, self._lock:
+            happened, self._pending = self._pending, []
+            self._changed = False
+            return happened

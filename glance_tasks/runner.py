@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run of one task: from its claim to its outcome, or to where it left.
+"""
+
+from collections.abc import Mapping
+import concurrent.futures
+import dataclasses
+import logging
+import threading
+from typing import Any
+
+import futurist
+from taskflow import engines
+from taskflow import states
+from taskflow.types import failure as taskflow_failure
+
+from glance_tasks import boards
+from glance_tasks import building
+from glance_tasks import exceptions
+from glance_tasks import recovery
+from glance_tasks import registry
+from glance_tasks import reporting
+from glance_tasks import stopping
+from glance_tasks import task
+from glance_tasks import workdir
+from glance_tasks.listeners import timeline
+from glance_tasks.persistence import checkpoints
+from glance_tasks.persistence import database as db
+from glance_tasks.persistence import failures
+from glance_tasks.persistence import repository
+
+LOG = logging.getLogger(__name__)
+
+_ENDED = frozenset({states.SUCCESS, states.REVERTED, states.FAILURE})
+
+
+class CountingExecutor(futurist.ThreadPoolExecutor):  # type: ignore[misc]
+    """One thread pool for every parallel flow of a conductor.
+
+    A BaseException makes a parallel engine return at once while other atoms
+    of its flow go on; :meth:`join` waits for them, so that the resumed run
+    does not meet them beside itself.
+    """
+
+    def __init__(self, max_workers: int) -> None:
+        """Make a pool of ``max_workers`` threads."""
+        super().__init__(max_workers=max_workers)
+        self._out: dict[int, set[concurrent.futures.Future[Any]]] = {}
+
+    def submit(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+        """Run ``fn``, on the account of the calling thread."""
+        future = super().submit(fn, *args, **kwargs)
+        out = self._out.setdefault(threading.get_ident(), set())
+        out.add(future)
+        future.add_done_callback(out.discard)
+        return future
+
+    def join(self) -> None:
+        """Wait for what the calling thread has out."""
+        concurrent.futures.wait(
+            list(self._out.pop(threading.get_ident(), set()))
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """Seconds until a task that has ended may be reaped."""
+
+    success: float
+    failure: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Services:
+    """What runs need of their engine."""
+
+    database: db.Database
+    tasks: repository.TaskRepository
+    board: boards.Board
+    registry: registry.Registry
+    shared: building.Surroundings
+    area: workdir.WorkArea
+    lifetimes: Lifetimes
+    max_attempts: int
+
+
+class Run:
+    """One run of one task, in the thread that calls :meth:`execute`.
+
+    :meth:`interrupt` and :meth:`flush` are for other threads.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        claim: boards.Claim,
+        executor: CountingExecutor | None = None,
+    ) -> None:
+        """Run the task of ``claim``.
+
+        :param executor: for types that ask for the parallel engine
+        """
+        self.claim = claim
+        self._services = services
+        self._task = claim.task
+        self._executor = executor
+        self._report = reporting.Report(services.tasks, claim.task)
+        self._signal = stopping.RunSignal()
+        self._backend: checkpoints.CheckpointBackend | None = None
+
+    # --- for other threads ---------------------------------------------------
+
+    def interrupt(self) -> None:
+        """Stop the run where it is, as a crash would."""
+        # Refuse, then signal: an atom that leaves must not be recorded.
+        if self._backend is not None:
+            self._backend.refuse()
+        self._signal.interrupt()
+
+    def flush(self) -> bool:
+        """Write what the run has to report; False when the claim is lost."""
+        return self._report.flush()
+
+    # --- the run -------------------------------------------------------------
+
+    def execute(self) -> None:
+        """Run the task to its end.
+
+        :raises RunInterrupted: when it was stopped, or lost; it can go on
+        """
+        self._report.append("claimed", self._claimed())
+        try:
+            built = self._build()
+        except (
+            exceptions.TaskTypeNotFound,
+            exceptions.BrokenPlugin,
+            exceptions.GraphChanged,
+        ) as error:
+            self._cannot_build(error)
+            return
+        if self._task.attempts >= self._services.max_attempts:
+            self._signal.condemn(self._gave_up())
+        if self._task.attempts >= 2 * self._services.max_attempts:
+            # Not even the undoing gets anywhere.
+            known = failures.of_error(self._gave_up())
+            self._end(
+                failure=dataclasses.replace(
+                    known, left_behind=("what the task had done so far",)
+                )
+            )
+            return
+        self._drive(built)
+
+    def _claimed(self) -> str:
+        claim = self.claim
+        taken = f" after {claim.lapsed} was lost" if claim.lapsed else ""
+        return f"by {claim.holder} (claim {self._task.fence}){taken}"
+
+    def _gave_up(self) -> exceptions.TaskError:
+        return exceptions.TaskError(
+            f"the service died {self._task.attempts} times in a row without"
+            " getting any further",
+            code="gave_up",
+        )
+
+    def _build(self) -> building.Built:
+        services, held = self._services, self._task
+        built = building.build(
+            services.registry,
+            services.shared,
+            held,
+            work_dir=services.area.take(held.id, held.fence),
+            progress=self._report,
+            events=self._report,
+            stop=self._signal,
+            fence=stopping.RunFence(services.tasks, held.id, held.fence),
+        )
+        stored = services.tasks.stored_fingerprint(held.id)
+        if stored not in (None, built.graph.fingerprint):
+            raise exceptions.GraphChanged(
+                f"the task type {held.type!r} now builds another graph than"
+                f" the one this task began with; it waits for a release that"
+                " builds the old one"
+            )
+        return built
+
+    def _cannot_build(self, error: Exception) -> None:
+        """Fail a task that never ran; keep one that did until it can."""
+        services, held = self._services, self._task
+        began = services.tasks.stored_fingerprint(held.id) is not None
+        missing = isinstance(error, exceptions.TaskTypeNotFound)
+        LOG.warning("Task %s cannot run: %s", held.id, error)
+        if began or missing:
+            services.tasks.set_queue_reason(held.id, held.fence, str(error))
+            self._report.append("set_aside", str(error))
+            self._report.flush()
+            services.board.set_aside(self.claim)
+            return
+        failure = failures.of_error(
+            exceptions.TaskError(str(error), code="plugin_failed")
+        )
+        self._end(failure=failure)
+
+    def _drive(self, built: building.Built) -> None:
+        parallel = built.task_type.engine == "parallel"
+        backend = checkpoints.CheckpointBackend(
+            self._services.database,
+            self._task.id,
+            self._task.fence,
+            fingerprint=built.graph.fingerprint,
+            type_version=built.type_version,
+            keep_running=parallel,
+        )
+        self._backend = backend
+        self._signal_if_refused_early()
+        detail = backend.load(built.flow.name)
+        if detail.state not in _ENDED:
+            options = (
+                {"engine": "parallel", "executor": self._executor}
+                if parallel
+                else {"engine": "serial"}
+            )
+            engine = engines.load(
+                built.flow, flow_detail=detail, backend=backend, **options
+            )
+            self._run_engine(engine, built)
+        self._conclude(detail)
+
+    def _signal_if_refused_early(self) -> None:
+        # interrupt() may have come before there was a backend to refuse.
+        if self._signal.interrupted and self._backend is not None:
+            self._backend.refuse()
+
+    def _run_engine(self, engine: Any, built: building.Built) -> None:
+        # transient: a cut between TaskFlow's two writes of the injector left
+        # a flow that could never be resumed.
+        engine.storage.inject(building.injected(self._task), transient=True)
+        engine.compile()
+        engine.prepare()
+        atoms = list(engine.compilation.execution_graph.nodes())
+        atoms = [a for a in atoms if hasattr(a, "save_as")]
+        for name in recovery.lost_atoms(atoms, engine.storage):
+            self._report.append(
+                "artifact_lost", "what it left is gone: it runs again", atom=name
+            )
+            engine.storage.reset(name)
+        listener = timeline.TimelineListener(
+            engine,
+            self._report,
+            task_id=self._task.id,
+            phases={a.name: a.phase for a in atoms if hasattr(a, "phase")},
+            reverting=self._signal.reverting,
+            reduce=failures.reduce,
+        )
+        try:
+            with listener:
+                engine.run()
+        except Exception:  # noqa: BLE001 - the first of two places
+            # What failed is in the checkpoints; what did not get there is a
+            # fault of ours.
+            if engine.storage.get_flow_state() not in _ENDED:
+                raise
+            LOG.debug("Task %s failed", self._task.id, exc_info=True)
+        finally:
+            if self._executor is not None:
+                self._executor.join()
+
+    # --- the outcome ---------------------------------------------------------
+
+    def _conclude(self, detail: Any) -> None:
+        atoms = list(detail)
+        failed = [a for a in atoms if a.failure or a.revert_failure]
+        if detail.state == states.SUCCESS:
+            last = next(a for a in atoms if a.name == "CheckResult")
+            self._end(result=last.results)
+        else:
+            self._end(failure=_cause(failed))
+
+    def _end(
+        self,
+        *,
+        result: Mapping[str, Any] | None = None,
+        failure: task.Failure | None = None,
+    ) -> None:
+        services, held = self._services, self._task
+        # Before the outcome: cut in between, a run finds every atom done and
+        # needs no file.
+        services.area.remove(held.id)
+        lifetimes = services.lifetimes
+        if failure is None:
+            self._report.append("succeeded")
+        else:
+            self._report.append(
+                "failed", failure.message, detail={"code": failure.code}
+            )
+        ending = repository.Ending(
+            time_to_live=lifetimes.failure if failure else lifetimes.success,
+            result=result,
+            failure=failure,
+        )
+        happened = self._report.drain()
+        if not services.tasks.end(held.id, held.fence, ending, happened):
+            raise exceptions.LeaseLost(
+                f"task {held.id} is no longer held by claim {held.fence}"
+            )
+        LOG.info(
+            "Task %s: %s ended as %s", held.id, held.type, _ended_as(failure)
+        )
+
+
+def _ended_as(failure: task.Failure | None) -> str:
+    return f"failure ({failure.code})" if failure else "success"
+
+
+def _cause(failed: list[Any]) -> task.Failure:
+    """Give the first failure, and what could not be undone."""
+    stored = [
+        failures.reduce(a.failure, a.name)
+        for a in failed
+        if isinstance(a.failure, taskflow_failure.Failure)
+    ]
+    if not stored:
+        return failures.of_error(RuntimeError("the flow ended without a word"))
+    first = min(stored, key=lambda kept: kept["at"])
+    undone = [
+        failures.reduce(a.revert_failure, a.name)["failure"]
+        for a in failed
+        if a.revert_failure
+    ]
+    left = tuple(f"{f['step']}: {f['summary']}" for f in undone)
+    return dataclasses.replace(
+        task.Failure.from_dict(first["failure"]), left_behind=left
+    )

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a run is stopped: the signal its atoms look at, and the fence."""
+
+import threading
+
+from glance_tasks import exceptions
+from glance_tasks.persistence import repository
+
+
+class RunSignal:
+    """The stop signal of one run; safe to set from any thread.
+
+    An *interrupt* makes the atom leave as a crash would. A *verdict* makes
+    the next atom fail with it, so that TaskFlow reverts what was done.
+    """
+
+    def __init__(self) -> None:
+        """Begin with a run that may go on."""
+        self._interrupted = threading.Event()
+        self._verdict: exceptions.TaskError | None = None
+
+    def interrupt(self) -> None:
+        """Make every atom leave at its next safe point."""
+        self._interrupted.set()
+
+    def condemn(self, verdict: exceptions.TaskError) -> None:
+        """Make the atom at work, or else the next one, fail."""
+        self._verdict = verdict
+
+    def reverting(self) -> None:
+        """Let the atoms that undo be: the verdict has been heard."""
+        self._verdict = None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether atoms must leave."""
+        return self._interrupted.is_set()
+
+    def check(self) -> None:
+        """Return at once while the run may go on; see the port."""
+        if self._interrupted.is_set():
+            raise exceptions.RunInterrupted("the run was told to stop")
+        if self._verdict is not None:
+            raise self._verdict
+
+    def wait(self, seconds: float) -> None:
+        """Wait that long, or until the run must stop."""
+        self._interrupted.wait(seconds)
+        self.check()
+
+
+class RunFence:
+    """The fence of one run, asked of the database each time."""
+
+    def __init__(
+        self, tasks: repository.TaskRepository, task_id: str, number: int
+    ) -> None:
+        """Guard the claim ``number`` of a task."""
+        self._tasks = tasks
+        self._task_id = task_id
+        self._number = number
+
+    @property
+    def number(self) -> int:
+        """This run's number; that of any successor is larger."""
+        return self._number
+
+    def check(self) -> None:
+        """Return while this run holds the task.
+
+        :raises LeaseLost: when it does not
+        :raises DatabaseGone: when nobody can say
+        """
+        try:
+            held = self._tasks.holds(self._task_id, self._number)
+        except exceptions.DatabaseUnreachable as error:
+            raise exceptions.DatabaseGone(str(error)) from error
+        if not held:
+            raise exceptions.LeaseLost(
+                f"task {self._task_id} is no longer held by claim"
+                f" {self._number}"
+            )
