@@ -7,8 +7,8 @@ the public API; each is loaded when it is first used.
 """
 
 import importlib
-from typing import TYPE_CHECKING
 from typing import Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from glance_tasks.conductor import Conductor as Conductor
@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     from glance_tasks.exceptions import CatalogueError as CatalogueError
     from glance_tasks.exceptions import CheckRefused as CheckRefused
     from glance_tasks.exceptions import ChecksumMismatch as ChecksumMismatch
-    from glance_tasks.exceptions import ConfigurationError as ConfigurationError
+    from glance_tasks.exceptions import (
+        ConfigurationError as ConfigurationError,
+    )
     from glance_tasks.exceptions import ConvertError as ConvertError
-    from glance_tasks.exceptions import DatabaseUnreachable as DatabaseUnreachable
+    from glance_tasks.exceptions import (
+        DatabaseUnreachable as DatabaseUnreachable,
+    )
     from glance_tasks.exceptions import DiskFull as DiskFull
     from glance_tasks.exceptions import FetchError as FetchError
     from glance_tasks.exceptions import GlanceTasksError as GlanceTasksError

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a stored task to its graph: the same at submit, at a run, in a picture.
-"""
+"""From a stored task to its graph: at submit, in a run, in a picture."""
 
 import dataclasses
 import pathlib
@@ -57,10 +56,16 @@ class CheckResult(plugin.Atom):
 
     behaviour = "idempotent"
     default_provides = RESULT
+    reads_artifacts = False
 
-    def __init__(self, task_type: plugin.TaskType, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        task_type: plugin.TaskType,
+        ctx: plugin.BuildContext,
+        **kwargs: Any,
+    ) -> None:
         """Check the results of ``task_type``."""
-        super().__init__(**kwargs)
+        super().__init__(ctx, **kwargs)
         self._task_type = task_type
 
     def execute(self, **results: Any) -> Any:
@@ -105,7 +110,7 @@ def build(
     )
     inner = _flow_of(task_type, ctx)
     flow = linear_flow.Flow(held.type).add(
-        inner, CheckResult(task_type, requires=inner.provides)
+        inner, CheckResult(task_type, ctx, requires=inner.provides)
     )
     drawn = graph.of_flow(flow)
     missing = set(drawn.requires) - set(injected(held))
@@ -127,9 +132,9 @@ def _flow_of(
 ) -> taskflow_flow.Flow:
     try:
         flow = task_type.build(ctx)
-    except exceptions.GlanceTasksError:
+    except (exceptions.GlanceTasksError, exceptions.RunInterrupted):
         raise
-    except Exception as error:  # noqa: BLE001 - a plugin raises anything
+    except BaseException as error:  # a plugin raises anything
         raise exceptions.BrokenPlugin(
             f"build() of {ctx.task.type!r} raised {type(error).__name__}:"
             f" {error}"
@@ -139,4 +144,14 @@ def _flow_of(
             f"build() of {ctx.task.type!r} gave {type(flow).__name__};"
             " expected a flow"
         )
+    _give_context(flow, ctx)
     return flow
+
+
+def _give_context(flow: taskflow_flow.Flow, ctx: plugin.BuildContext) -> None:
+    """Let atoms made without a context look at the stop signal too."""
+    for node, _ in flow.iter_nodes():
+        if isinstance(node, taskflow_flow.Flow):
+            _give_context(node, ctx)
+        elif isinstance(node, plugin.Atom) and node.ctx is None:
+            node.ctx = ctx

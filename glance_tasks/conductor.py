@@ -252,6 +252,9 @@ class Conductor:
                         run.interrupt()
             except exceptions.DatabaseUnreachable as error:
                 LOG.warning("%s; trying again", error)
+            except Exception:
+                # Without a pulse every lease of this conductor would lapse.
+                LOG.exception("The pulse broke; trying again")
 
     def _renew(self, runs: dict[str, runner.Run]) -> None:
         claims = [run.claim for run in runs.values()]

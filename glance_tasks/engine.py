@@ -10,7 +10,6 @@ import dataclasses
 import datetime
 import time
 from typing import Any
-import uuid
 
 from oslo_config import cfg
 from stevedore import driver
@@ -20,6 +19,7 @@ from glance_tasks import building
 from glance_tasks import exceptions
 from glance_tasks import graph
 from glance_tasks import opts
+from glance_tasks import planning
 from glance_tasks import plugin
 from glance_tasks import ports
 from glance_tasks import registry
@@ -35,10 +35,11 @@ from glance_tasks.persistence import repository
 from glance_tasks.transfer import fetcher as transfer_fetcher
 from glance_tasks.transfer import rules as transfer_rules
 
+#: Priorities lie between this and its negative.
+MAX_PRIORITY = 1_000_000
+
 #: What find() can filter by.
 FILTERS = ("type", "status", "image_id", "owner", "request_id", "retry_of")
-
-_MAX_INPUT_BYTES = 256 * 1024
 
 
 class TaskEngine:
@@ -90,15 +91,14 @@ class TaskEngine:
         name = getattr(self.conf.glance_tasks, kind)
         group = f"glance_tasks.{kind}s"
         try:
-            return driver.DriverManager(
-                group,
-                name,
-                invoke_on_load=True,
-                invoke_args=(self.conf, self.database.engine),
-            ).driver
-        except driver.NoMatches as error:
+            factory: Any = driver.DriverManager(group, name).driver
+            return factory(self.conf, self.database.engine)
+        except exceptions.GlanceTasksError:
+            raise
+        except Exception as error:  # a plugin raises anything
             raise exceptions.ConfigurationError(
-                f"{kind} = {name!r} cannot be loaded: {error}"
+                f"{kind} = {name!r} cannot be loaded from {group}:"
+                f" {type(error).__name__}: {error}"
             ) from error
 
     def close(self) -> None:
@@ -125,7 +125,11 @@ class TaskEngine:
         :raises BrokenPlugin: when the type cannot be used
         """
         who = requester or task.Requester(project_id=owner or "")
-        draft = _draft(type_name, task_input, who, owner)
+        draft = planning.draft(type_name, task_input, who, owner)
+        if abs(priority) > MAX_PRIORITY:
+            raise exceptions.InvalidInput(
+                [("priority", f"is not between +-{MAX_PRIORITY}")]
+            )
         draft = dataclasses.replace(draft, priority=priority)
         return self._post(self._planned(draft))
 
@@ -146,7 +150,7 @@ class TaskEngine:
                 " retried"
             )
         who = requester or task.Requester(old.owner, old.user_id)
-        draft = _draft(old.type, old.input, who, old.owner)
+        draft = planning.draft(old.type, old.input, who, old.owner)
         draft = dataclasses.replace(
             draft,
             retry_of=old.id,
@@ -158,38 +162,7 @@ class TaskEngine:
         return self._post(self._planned(draft))
 
     def _planned(self, draft: task.Task) -> task.Task:
-        task_type = self.registry.get(draft.type)
-        schema.validate(task_type.input_schema, draft.input)
-        skipped = _chosen(self.conf.glance_tasks.skip_steps, draft.type)
-        unknown = skipped - set(task_type.optional_steps)
-        if unknown:
-            raise exceptions.ConfigurationError(
-                f"skip_steps names {', '.join(sorted(unknown))}, which"
-                f" {draft.type!r} cannot leave out; optional are:"
-                f" {', '.join(task_type.optional_steps) or 'none'}"
-            )
-        image_id = draft.image_id or str(uuid.uuid4())
-        own = task_type.plan(
-            plugin.PlanContext(
-                input=draft.input,
-                image_id=image_id,
-                skip_steps=frozenset(skipped),
-                fetcher=self._shared.fetcher,
-                limits=self._shared.limits,
-            )
-        )
-        checks = _chosen(self.conf.glance_tasks.checks, draft.type)
-        plan = {
-            **own,
-            "image_id": image_id,
-            "checks": sorted(checks),
-            "skip_steps": sorted(skipped),
-        }
-        plan = plugin.plain(plan, f"plan() of {draft.type!r}")
-        planned = dataclasses.replace(draft, plan=plan, image_id=image_id)
-        # A graph that cannot be built must not become a task.
-        building.build(self.registry, self._shared, planned)
-        return planned
+        return planning.plan(self.registry, self._shared, self.conf, draft)
 
     def _post(self, new: task.Task) -> task.Task:
         with self.database.write() as connection:
@@ -239,6 +212,7 @@ class TaskEngine:
             faults.append(("limit", f"is {limit}; expected 0 or more"))
         if faults:
             raise exceptions.InvalidInput(faults)
+        planning.check_texts(**(filters or {}))
         return self.tasks.find(
             requester,
             filters=filters,
@@ -251,7 +225,7 @@ class TaskEngine:
     def events(
         self, task_id: str, requester: task.Requester | None = None
     ) -> list[events.Event]:
-        """Give a task's timeline, oldest first. Its details are the operator's.
+        """Give a task's timeline, oldest first; details for the operator.
 
         :raises TaskNotFound: when there is none the requester may see
         """
@@ -296,12 +270,13 @@ class TaskEngine:
         :raises TaskTypeNotFound: when no such type is installed
         :raises InvalidInput: when the input does not fit
         """
-        task_type = self.registry.get(type_name)
         if task_input is None:
+            task_type = self.registry.get(type_name)
             task_input = schema.example(task_type.input_schema)
-        draft = _draft(type_name, task_input, task.Requester(""), None)
-        planned = self._planned(draft)
-        return building.build(self.registry, self._shared, planned).graph
+        draft = planning.draft(type_name, task_input, task.Requester(""))
+        drawn = dataclasses.replace(self._shared, fetcher=planning.AnySource())
+        planned = planning.plan(self.registry, drawn, self.conf, draft)
+        return building.build(self.registry, drawn, planned).graph
 
     # --- running -------------------------------------------------------------
 
@@ -323,36 +298,6 @@ class TaskEngine:
         )
 
 
-def _draft(
-    type_name: str,
-    task_input: Mapping[str, Any],
-    who: task.Requester,
-    owner: str | None,
-) -> task.Task:
-    if not isinstance(task_input, Mapping):
-        raise exceptions.InvalidInput([("", "is no JSON object")])
-    now = datetime.datetime.now(datetime.UTC)
-    return task.Task(
-        id=str(uuid.uuid4()),
-        type=type_name,
-        status=task.Status.PENDING,
-        phase=task.Phase.QUEUED,
-        owner=owner if owner is not None else who.project_id,
-        user_id=who.user_id,
-        request_id=who.request_id,
-        input=_plain_input(task_input),
-        created_at=now,
-        updated_at=now,
-    )
-
-
-def _plain_input(task_input: Mapping[str, Any]) -> dict[str, Any]:
-    try:
-        return dict(plugin.plain(dict(task_input), "input", _MAX_INPUT_BYTES))
-    except exceptions.TaskError as error:
-        raise exceptions.InvalidInput([("", str(error))]) from error
-
-
 def _submitted(new: task.Task) -> events.Event:
     again = f", again for {new.retry_of}" if new.retry_of else ""
     return events.Event(
@@ -360,20 +305,6 @@ def _submitted(new: task.Task) -> events.Event:
         kind="submitted",
         text=f"{new.type} for image {new.image_id}{again}",
     )
-
-
-def _chosen(pairs: list[str], type_name: str) -> set[str]:
-    """Give what ``TYPE:NAME`` options name for one type."""
-    chosen = set()
-    for pair in pairs:
-        kind, colon, name = pair.partition(":")
-        if not (kind and colon and name):
-            raise exceptions.ConfigurationError(
-                f"{pair!r} is not of the form TYPE:NAME"
-            )
-        if kind == type_name:
-            chosen.add(name)
-    return chosen
 
 
 def _limits(conf: cfg.ConfigOpts) -> plugin.Limits:
@@ -387,13 +318,15 @@ def _limits(conf: cfg.ConfigOpts) -> plugin.Limits:
 
 def _fetcher(conf: cfg.ConfigOpts) -> ports.Fetcher:
     group = conf.glance_tasks_fetch
-    fields = dataclasses.fields(transfer_rules.FetchRules)
-    values = {field.name: getattr(group, field.name) for field in fields}
-    return transfer_fetcher.GuardedFetcher(
-        transfer_rules.FetchRules(
-            **{
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in values.items()
-            }
-        )
+    rules = transfer_rules.FetchRules(
+        schemes=tuple(group.allowed_schemes),
+        ports=tuple(group.allowed_ports),
+        networks=tuple(group.allowed_networks),
+        file_roots=tuple(group.file_roots),
+        max_bytes=group.max_bytes,
+        chunk_size=group.chunk_size,
+        connect_timeout=group.connect_timeout,
+        read_timeout=group.read_timeout,
+        min_rate=group.min_rate,
     )
+    return transfer_fetcher.GuardedFetcher(rules)

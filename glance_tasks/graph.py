@@ -145,11 +145,15 @@ def to_mermaid(graph: Graph) -> str:
     ids = {node.name: f"n{i}" for i, node in enumerate(graph.nodes)}
     lines = ["flowchart TD"]
     lines += [
-        f'    {ids[node.name]}["{node.name}<br/>{node.behaviour}"]'
+        f'    {ids[node.name]}["{_quoted(node.name)}<br/>{node.behaviour}"]'
         for node in graph.nodes
     ]
     lines += [f"    {ids[a]} --> {ids[b]}" for a, b in graph.edges]
     return "\n".join(lines)
+
+
+def _quoted(name: str) -> str:
+    return name.replace('"', "#quot;")
 
 
 def to_dot(graph: Graph) -> str:

@@ -17,7 +17,7 @@ def default_data_dir() -> str:
     return str(pathlib.Path("~/.local/share/glance-tasks").expanduser())
 
 
-ENGINE = [
+ENGINE: list[cfg.Opt] = [
     cfg.StrOpt(
         "data_dir",
         sample_default="~/.local/share/glance-tasks",
@@ -126,7 +126,7 @@ ENGINE = [
     ),
 ]
 
-FETCH = [
+FETCH: list[cfg.Opt] = [
     cfg.ListOpt(
         "allowed_schemes",
         default=["http", "https", "file"],
@@ -190,7 +190,7 @@ FETCH = [
     ),
 ]
 
-CONVERT = [
+CONVERT: list[cfg.Opt] = [
     cfg.IntOpt(
         "max_virtual_size",
         default=1 << 40,
@@ -213,7 +213,7 @@ CONVERT = [
     ),
 ]
 
-GROUPS = {
+GROUPS: dict[str, list[cfg.Opt]] = {
     "glance_tasks": ENGINE,
     "glance_tasks_fetch": FETCH,
     "glance_tasks_convert": CONVERT,
@@ -221,7 +221,7 @@ GROUPS = {
 
 
 def register_opts(conf: cfg.ConfigOpts) -> None:
-    """Register every option of the library with ``conf``; again is harmless."""
+    """Register every option with ``conf``; again is harmless."""
     for group, options in GROUPS.items():
         conf.register_opts(options, group=group)
 

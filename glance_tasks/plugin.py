@@ -9,6 +9,7 @@ with the first atom that has no checkpoint.
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
+import contextlib
 import dataclasses
 import errno
 import functools
@@ -112,7 +113,9 @@ class BuildContext:
             that the checks are to look at
         """
         return [
-            check(self, name=f"Check-{name}", rebind={"image_file": image_file})
+            check(
+                self, name=f"Check-{name}", rebind={"image_file": image_file}
+            )
             for name, check in self.check_types.items()
         ]
 
@@ -157,7 +160,7 @@ def _in_words(error: BaseException) -> BaseException:
         return _unspeakable(error)
     try:
         str(error)
-    except Exception:  # noqa: BLE001 - whatever a foreign __str__ raises
+    except BaseException:  # noqa: BLE001 - whatever a foreign __str__ raises
         # TaskFlow takes str() of every failure; this one would break it.
         return _unspeakable(error)
     return error
@@ -167,23 +170,31 @@ def _unspeakable(error: BaseException) -> exceptions.TaskError:
     return exceptions.TaskError(f"the atom raised {type(error).__name__}")
 
 
-def _guarded(method: Callable[..., Any], gives: bool) -> Callable[..., Any]:
+def _guarded(method: Callable[..., Any], undoes: bool) -> Callable[..., Any]:
+    """Wrap ``execute`` or ``revert``: look whether to stop, put into words."""
+
     @functools.wraps(method)
     def guarded(self: "Atom", *args: Any, **kwargs: Any) -> Any:
+        stop = self.ctx.stop if self.ctx else None
         try:
-            if self.ctx is not None:
-                self.ctx.stop.check()
-            value = method(self, *args, **kwargs)
+            with stop.undoing() if stop and undoes else _NOTHING:
+                if stop:
+                    stop.check()
+                value = method(self, *args, **kwargs)
         except exceptions.RunInterrupted:
             raise
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             known = _in_words(error)
             if known is error:
                 raise
             raise known from error
-        return plain(value, self.name) if gives else None
+        return None if undoes else plain(value, self.name)
 
+    guarded.is_guarded = True  # type: ignore[attr-defined]
     return guarded
+
+
+_NOTHING = contextlib.nullcontext()
 
 
 class Atom(taskflow_task.Task):  # type: ignore[misc]
@@ -198,16 +209,21 @@ class Atom(taskflow_task.Task):  # type: ignore[misc]
         ``resumable`` (goes on where a ledger says) or ``compensated`` (its
         revert removes every trace, then it runs again)
     :cvar phase: what the task shows while this atom runs
+    :cvar reads_artifacts: False for an atom that needs what others returned,
+        but no file they left: a lost one is not made again for its sake
     """
 
     behaviour: ClassVar[Behaviour]
     phase: ClassVar[task.Phase] = task.Phase.PROCESSING
+    reads_artifacts: ClassVar[bool] = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for name, gives in (("execute", True), ("revert", False)):
-            if name in cls.__dict__:
-                setattr(cls, name, _guarded(cls.__dict__[name], gives))
+        # Also what a mixin brings that is no atom itself.
+        for name, undoes in (("execute", False), ("revert", True)):
+            method = getattr(cls, name)
+            if not hasattr(method, "is_guarded"):
+                setattr(cls, name, _guarded(method, undoes))
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ implementation must be safe to share between threads.
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 import dataclasses
 import datetime
 import pathlib
@@ -46,6 +47,9 @@ class StopSignal(Protocol):
         :raises RunInterrupted: when the atom must leave, as if it had died
         :raises TaskError: when the task's verdict is in and it must revert
         """
+
+    def undoing(self) -> AbstractContextManager[None]:
+        """While it is open, :meth:`check` raises no verdict in this thread."""
 
     def wait(self, seconds: float) -> None:
         """Wait that long, or until :meth:`check` would raise, and check."""

@@ -34,11 +34,11 @@ def reap(
     :raises DatabaseUnreachable: when the database is away
     """
     swept = _sweep(database, area, dry_run)
-    deleted = 0
-    while True:
-        ids = expiry.delete_expired(database, limit=_BATCH, dry_run=dry_run)
-        deleted += len(ids)
-        if len(ids) < _BATCH or dry_run:
+    deleted = expiry.count_expired(database) if dry_run else 0
+    while not dry_run:
+        batch = expiry.delete_expired(database, limit=_BATCH)
+        deleted += batch
+        if batch < _BATCH:
             break
     if deleted or swept:
         LOG.info("Reaped %d tasks and %d work directories", deleted, swept)
@@ -56,5 +56,5 @@ def _sweep(
     ended = expiry.ended(database, list(area.task_ids()))
     if not dry_run:
         for task_id in ended:
-            area.remove(task_id)
+            area.sweep(task_id)
     return len(ended)

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run does before it goes on: looks whether finished work still is.
-"""
+"""What a run does before it goes on: looks whether finished work still is."""
 
+import logging
 from typing import Any
 
 from taskflow import states
 
 from glance_tasks import plugin
+
+LOG = logging.getLogger(__name__)
 
 
 def lost_atoms(atoms: list[Any], storage: Any) -> list[str]:
@@ -28,6 +30,8 @@ def lost_atoms(atoms: list[Any], storage: Any) -> list[str]:
     lost: list[str] = []
     while unfinished:
         needy = unfinished.pop()
+        if not getattr(needy, "reads_artifacts", True):
+            continue
         for symbol in needy.requires:
             giver = givers.get(symbol)
             if giver is None or giver.name in asked:
@@ -50,4 +54,8 @@ _BEFORE_FAILURE = frozenset(
 def _holds(atom: Any, storage: Any) -> bool:
     if not isinstance(atom, plugin.Atom):
         return True
-    return atom.holds(storage.get(atom.name))
+    try:
+        return bool(atom.holds(storage.get(atom.name)))
+    except Exception:  # a plugin raises anything
+        LOG.exception("%s cannot say whether its artifact holds", atom.name)
+        return False

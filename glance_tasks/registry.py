@@ -9,11 +9,10 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 import difflib
+from importlib import metadata
 import threading
 from typing import Any
 from typing import TypeVar
-
-from stevedore import extension
 
 from glance_tasks import exceptions
 from glance_tasks import plugin
@@ -96,13 +95,15 @@ class Registry:
 
 
 def _installed(group: str, broken: dict[str, str]) -> dict[str, Any]:
-    def failed(_manager: Any, entry: Any, error: BaseException) -> None:
-        broken[entry.name] = _reason(error)
-
-    manager = extension.ExtensionManager(
-        group, on_load_failure_callback=failed
-    )
-    return {item.name: item.plugin for item in manager}
+    found = {}
+    # Not by stevedore: it passes an AssertionError of one plugin on, and then
+    # no other is loaded.
+    for entry in metadata.entry_points(group=group):
+        try:
+            found[entry.name] = entry.load()
+        except BaseException as error:  # noqa: BLE001 - SystemExit too
+            broken[entry.name] = _reason(error)
+    return found
 
 
 def _admitted(

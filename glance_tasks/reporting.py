@@ -7,14 +7,37 @@ was not yet written is lost with the process: nothing a restart needs.
 """
 
 from collections.abc import Mapping
+import contextlib
 import datetime
+import math
 import threading
 from typing import Any
 
+from glance_tasks import exceptions
 from glance_tasks import redaction
 from glance_tasks import task
 from glance_tasks.persistence import events
 from glance_tasks.persistence import repository
+
+# A line of a timeline; a traceback, which is longer, is in its detail.
+_MAX_TEXT = 2 * 1024
+_MAX_DETAIL = 32 * 1024
+
+
+def _clean(value: Any) -> Any:
+    """Give what a plugin noted as JSON that can be stored, whatever it is."""
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Mapping):
+        return {
+            redaction.clean(str(key), _MAX_TEXT): _clean(held)
+            for key, held in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_clean(held) for held in value]
+    return redaction.clean(str(value), _MAX_DETAIL)
 
 
 class Report:
@@ -67,10 +90,10 @@ class Report:
         """Note an event; written with the next flush."""
         event = events.Event(
             at=datetime.datetime.now(datetime.UTC),
-            kind=kind,
-            text=redaction.redact(text),
-            atom=atom,
-            detail=detail,
+            kind=redaction.clean(kind, 64)[:64],
+            text=redaction.clean(text, _MAX_TEXT),
+            atom=atom and redaction.clean(atom, 255)[:255],
+            detail=_clean(detail),
         )
         with self._lock:
             self._pending.append(event)
@@ -93,7 +116,9 @@ class Report:
             first, self._advanced_once = not self._advanced_once, True
         if first:
             # At once: a run killed within a second has moved all the same.
-            self.flush()
+            # With the database away the pulse writes it later.
+            with contextlib.suppress(exceptions.DatabaseUnreachable):
+                self.flush()
 
     # --- to the database -----------------------------------------------------
 

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One run of one task: from its claim to its outcome, or to where it left.
-"""
+"""One run of one task: from its claim to its outcome, or to where it left."""
 
 from collections.abc import Mapping
 import concurrent.futures
@@ -34,7 +33,7 @@ LOG = logging.getLogger(__name__)
 _ENDED = frozenset({states.SUCCESS, states.REVERTED, states.FAILURE})
 
 
-class CountingExecutor(futurist.ThreadPoolExecutor):  # type: ignore[misc]
+class CountingExecutor(futurist.ThreadPoolExecutor):
     """One thread pool for every parallel flow of a conductor.
 
     A BaseException makes a parallel engine return at once while other atoms
@@ -47,7 +46,9 @@ class CountingExecutor(futurist.ThreadPoolExecutor):  # type: ignore[misc]
         super().__init__(max_workers=max_workers)
         self._out: dict[int, set[concurrent.futures.Future[Any]]] = {}
 
-    def submit(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
+    def submit(  # type: ignore[override]  # positional as TaskFlow calls it
+        self, fn: Any, *args: Any, **kwargs: Any
+    ) -> Any:
         """Run ``fn``, on the account of the calling thread."""
         future = super().submit(fn, *args, **kwargs)
         out = self._out.setdefault(threading.get_ident(), set())
@@ -106,6 +107,9 @@ class Run:
         self._executor = executor
         self._report = reporting.Report(services.tasks, claim.task)
         self._signal = stopping.RunSignal()
+        self._fence = stopping.RunFence(
+            services.tasks, claim.task.id, claim.task.fence
+        )
         self._backend: checkpoints.CheckpointBackend | None = None
 
     # --- for other threads ---------------------------------------------------
@@ -173,7 +177,7 @@ class Run:
             progress=self._report,
             events=self._report,
             stop=self._signal,
-            fence=stopping.RunFence(services.tasks, held.id, held.fence),
+            fence=self._fence,
         )
         stored = services.tasks.stored_fingerprint(held.id)
         if stored not in (None, built.graph.fingerprint):
@@ -221,9 +225,15 @@ class Run:
                 else {"engine": "serial"}
             )
             engine = engines.load(
-                built.flow, flow_detail=detail, backend=backend, **options
+                built.flow,
+                flow_detail=detail,
+                backend=backend,
+                # Else a retry controller of a nested flow that gives up has
+                # its own flow undone, and the rest stays as it is.
+                defer_reverts=True,
+                **options,
             )
-            self._run_engine(engine, built)
+            self._run_engine(engine, built, detail)
         self._conclude(detail)
 
     def _signal_if_refused_early(self) -> None:
@@ -231,7 +241,9 @@ class Run:
         if self._signal.interrupted and self._backend is not None:
             self._backend.refuse()
 
-    def _run_engine(self, engine: Any, built: building.Built) -> None:
+    def _run_engine(
+        self, engine: Any, built: building.Built, detail: Any
+    ) -> None:
         # transient: a cut between TaskFlow's two writes of the injector left
         # a flow that could never be resumed.
         engine.storage.inject(building.injected(self._task), transient=True)
@@ -241,7 +253,9 @@ class Run:
         atoms = [a for a in atoms if hasattr(a, "save_as")]
         for name in recovery.lost_atoms(atoms, engine.storage):
             self._report.append(
-                "artifact_lost", "what it left is gone: it runs again", atom=name
+                "artifact_lost",
+                "what it left is gone: it runs again",
+                atom=name,
             )
             engine.storage.reset(name)
         listener = timeline.TimelineListener(
@@ -249,16 +263,15 @@ class Run:
             self._report,
             task_id=self._task.id,
             phases={a.name: a.phase for a in atoms if hasattr(a, "phase")},
-            reverting=self._signal.reverting,
             reduce=failures.reduce,
         )
         try:
             with listener:
                 engine.run()
-        except Exception:  # noqa: BLE001 - the first of two places
-            # What failed is in the checkpoints; what did not get there is a
-            # fault of ours.
-            if engine.storage.get_flow_state() not in _ENDED:
+        except Exception:  # the first of two places
+            # What failed is in the checkpoints; what did not get there broke
+            # TaskFlow itself, and nothing was undone.
+            if not _has_ended(engine.storage.get_flow_state(), detail):
                 raise
             LOG.debug("Task %s failed", self._task.id, exc_info=True)
         finally:
@@ -274,7 +287,7 @@ class Run:
             last = next(a for a in atoms if a.name == "CheckResult")
             self._end(result=last.results)
         else:
-            self._end(failure=_cause(failed))
+            self._end(failure=_cause(failed, atoms))
 
     def _end(
         self,
@@ -283,9 +296,10 @@ class Run:
         failure: task.Failure | None = None,
     ) -> None:
         services, held = self._services, self._task
+        self._fence.check()
         # Before the outcome: cut in between, a run finds every atom done and
         # needs no file.
-        services.area.remove(held.id)
+        services.area.remove(held.id, held.fence)
         lifetimes = services.lifetimes
         if failure is None:
             self._report.append("succeeded")
@@ -312,7 +326,14 @@ def _ended_as(failure: task.Failure | None) -> str:
     return f"failure ({failure.code})" if failure else "success"
 
 
-def _cause(failed: list[Any]) -> task.Failure:
+def _has_ended(state: str, detail: Any) -> bool:
+    """Tell a flow that came to its end from one that broke on the way."""
+    if state == states.FAILURE:
+        return any(atom.revert_failure for atom in detail)
+    return state in _ENDED
+
+
+def _cause(failed: list[Any], atoms: list[Any]) -> task.Failure:
     """Give the first failure, and what could not be undone."""
     stored = [
         failures.reduce(a.failure, a.name)
@@ -327,7 +348,13 @@ def _cause(failed: list[Any]) -> task.Failure:
         for a in failed
         if a.revert_failure
     ]
-    left = tuple(f"{f['step']}: {f['summary']}" for f in undone)
+    left = [f"{f['step']}: {f['summary']}" for f in undone]
+    # Where one cannot be undone TaskFlow stops; those before it stay done.
+    left += [
+        f"{a.name}: was not undone"
+        for a in atoms
+        if a.state == states.SUCCESS and undone
+    ]
     return dataclasses.replace(
-        task.Failure.from_dict(first["failure"]), left_behind=left
+        task.Failure.from_dict(first["failure"]), left_behind=tuple(left)
     )

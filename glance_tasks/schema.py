@@ -4,6 +4,7 @@
 from collections.abc import Iterator
 from collections.abc import Mapping
 import difflib
+import itertools
 from typing import Any
 
 import jsonschema
@@ -42,7 +43,8 @@ def validate(schema: Mapping[str, Any], value: Any) -> None:
     validator = _DRAFT(schema, format_checker=_FORMATS)
     faults: list[tuple[str, str]] = []
     for error in validator.iter_errors(value):
-        faults.extend(_explain(_closest(error)))
+        room = _MAX_ERRORS - len(faults)
+        faults.extend(itertools.islice(_explain(_closest(error)), room))
         if len(faults) >= _MAX_ERRORS:
             break
     if faults:
@@ -60,18 +62,18 @@ def _explain(
     error: schema_exceptions.ValidationError,
 ) -> Iterator[tuple[str, str]]:
     path = list(error.absolute_path)
+    schema: Any = error.schema
     if error.validator == "additionalProperties" and isinstance(
         error.instance, Mapping
     ):
-        known = list(error.schema.get("properties", {}))
-        patterns = error.schema.get("patternProperties", {})
-        if not patterns:
+        known = list(schema.get("properties", {}))
+        if not schema.get("patternProperties"):
             for name in error.instance:
                 if name not in known:
                     yield _pointer([*path, name]), _unknown(name, known)
             return
     if error.validator == "required" and isinstance(error.instance, Mapping):
-        for name in error.validator_value:
+        for name in schema["required"]:
             if name not in error.instance:
                 yield _pointer([*path, name]), "is required"
         return

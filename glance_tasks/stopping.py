@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a run is stopped: the signal its atoms look at, and the fence."""
 
+from collections.abc import Iterator
+import contextlib
 import threading
 
 from glance_tasks import exceptions
@@ -18,6 +20,7 @@ class RunSignal:
         """Begin with a run that may go on."""
         self._interrupted = threading.Event()
         self._verdict: exceptions.TaskError | None = None
+        self._undoing = threading.local()
 
     def interrupt(self) -> None:
         """Make every atom leave at its next safe point."""
@@ -27,9 +30,14 @@ class RunSignal:
         """Make the atom at work, or else the next one, fail."""
         self._verdict = verdict
 
-    def reverting(self) -> None:
-        """Let the atoms that undo be: the verdict has been heard."""
-        self._verdict = None
+    @contextlib.contextmanager
+    def undoing(self) -> Iterator[None]:
+        """Hear no verdict in this thread meanwhile: it undoes by order."""
+        self._undoing.active = True
+        try:
+            yield
+        finally:
+            self._undoing.active = False
 
     @property
     def interrupted(self) -> bool:
@@ -40,7 +48,8 @@ class RunSignal:
         """Return at once while the run may go on; see the port."""
         if self._interrupted.is_set():
             raise exceptions.RunInterrupted("the run was told to stop")
-        if self._verdict is not None:
+        undoing = getattr(self._undoing, "active", False)
+        if self._verdict is not None and not undoing:
             raise self._verdict
 
     def wait(self, seconds: float) -> None:

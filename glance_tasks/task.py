@@ -71,6 +71,7 @@ def _moves() -> Iterable[Move]:
         yield Move(phase, Phase.CANCELLING, "cancel")
         yield Move(phase, Phase.REVERTING, "an atom failed")
         yield Move(phase, Phase.DONE, "ended")
+        yield Move(Phase.REVERTING, phase, "tried again")
 
 
 #: Every permitted change of phase. Nothing else may happen to a task.

@@ -91,14 +91,17 @@ class SqlBoard:
         task_id, now = job["task_id"], models.now()
         lapsed = job["holder"] if job["state"] == "held" else None
         attempts: Any = _TASKS.c.attempts
-        if lapsed is not None:
-            moved = self._moved(connection, task_id, job["claimed_at"])
-            attempts = 0 if moved else _TASKS.c.attempts + 1
+        if self._moved(connection, task_id, job["claimed_at"]):
+            attempts = 0
+        elif lapsed is not None:
+            attempts = _TASKS.c.attempts + 1
         self._raise_fence(connection, task_id, attempts)
         row = connection.execute(
             sa.select(_TASKS).where(_TASKS.c.id == task_id)
         ).mappings()
-        claim = boards.Claim(repository.snapshot(row.one()), holder, lapsed)
+        claim = boards.Claim(
+            repository.snapshot(dict(row.one())), holder, lapsed
+        )
         connection.execute(
             sa.update(_JOBS)
             .where(_JOBS.c.task_id == task_id)
@@ -116,9 +119,11 @@ class SqlBoard:
 
     @staticmethod
     def _moved(
-        connection: sa.Connection, task_id: str, since: float
+        connection: sa.Connection, task_id: str, since: float | None
     ) -> bool:
         """Tell whether a checkpoint or a ledger moved under the last claim."""
+        if since is None:
+            return False
         advanced = sa.select(_TASKS.c.id).where(
             _TASKS.c.id == task_id, _TASKS.c.advanced_at > since
         )

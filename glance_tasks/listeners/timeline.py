@@ -45,13 +45,11 @@ class TimelineListener(base.Listener):  # type: ignore[misc]
         *,
         task_id: str,
         phases: Mapping[str, task.Phase],
-        reverting: Callable[[], None],
         reduce: Callable[[Any, str], Mapping[str, Any]],
     ) -> None:
         """Listen to ``engine``.
 
         :param phases: what the task shows while an atom runs, by its name
-        :param reverting: called when the first atom is undone
         :param reduce: makes a scrubbed record of a failure
         """
         super().__init__(
@@ -63,7 +61,6 @@ class TimelineListener(base.Listener):  # type: ignore[misc]
         self._report = report
         self._task_id = task_id
         self._phases = phases
-        self._reverting = reverting
         self._reduce = reduce
         self._began: dict[str, float] = {}
 
@@ -76,7 +73,6 @@ class TimelineListener(base.Listener):  # type: ignore[misc]
         elif state == states.FAILURE:
             self._failed("atom_failed", name, details)
         elif state == states.REVERTING:
-            self._reverting()
             self._began[name] = time.monotonic()
             self._report.step(name, task.Phase.REVERTING)
         elif state == states.REVERTED:

@@ -31,7 +31,6 @@ LOG = logging.getLogger(__name__)
 # left to be resumed. PostgreSQL and MariaDB restart within five seconds.
 OUTAGE_S = 10.0
 
-_TERMINAL = frozenset({states.REVERTED, states.FAILURE})
 _Row = dict[str, Any]
 
 
@@ -39,8 +38,9 @@ class CheckpointBackend(base.Backend):  # type: ignore[misc]
     """Where one run of one task keeps its flow.
 
     Shared by the threads of the run. After :meth:`refuse` every write raises
-    ``LeaseLost``: that is how a run is stopped without TaskFlow recording the
-    stop as a failure.
+    ``RunInterrupted``: that is how a run is stopped without TaskFlow recording
+    the stop as a failure. A write that another claim fenced off raises
+    ``LeaseLost``.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class CheckpointBackend(base.Backend):  # type: ignore[misc]
         new = [atom for atom in detail if atom.uuid not in self._written]
         if new:
             self._insert(detail, new)
-        elif detail.state != self._flow_state and detail.state in _TERMINAL:
+        elif detail.state != self._flow_state and _is_end(detail):
             self._checkpoint(
                 sa.update(models.FLOWS)
                 .where(models.FLOWS.c.task_id == self.task_id)
@@ -196,12 +196,24 @@ class CheckpointBackend(base.Backend):  # type: ignore[misc]
 
     def _check(self) -> None:
         if self._refused.is_set():
-            raise self._lost()
+            raise exceptions.RunInterrupted("the run was told to stop")
 
     def _lost(self) -> exceptions.LeaseLost:
         return exceptions.LeaseLost(
             f"task {self.task_id} is no longer held by claim {self.fence}"
         )
+
+
+def _is_end(detail: taskflow_models.FlowDetail) -> bool:
+    """Tell whether a flow in this state must not be run again.
+
+    TaskFlow also calls FAILURE what broke it on the way, with nothing undone;
+    that one must be run again, to be undone. SUCCESS needs no writing: every
+    atom has its checkpoint.
+    """
+    if detail.state == states.FAILURE:
+        return any(atom.revert_failure for atom in detail)
+    return bool(detail.state == states.REVERTED)
 
 
 def _encode(atom: taskflow_models.AtomDetail) -> _Row:
@@ -286,7 +298,7 @@ class CheckpointConnection(base.Connection):  # type: ignore[misc]
     def update_atom_details(
         self, atom_detail: taskflow_models.AtomDetail
     ) -> taskflow_models.AtomDetail:
-        """Checkpoint an atom; the detail given satisfies TaskFlow's storage."""
+        """Checkpoint an atom; what was given satisfies TaskFlow."""
         self._backend.save_atom(atom_detail)
         return atom_detail
 

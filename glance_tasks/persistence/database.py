@@ -127,9 +127,16 @@ def _first_line(error: BaseException) -> str:
 
 def _server_engine(url: sqlalchemy.URL) -> sqlalchemy.Engine:
     if url.get_backend_name() in ("mysql", "mariadb"):
-        # oslo.db would set utf8, which MariaDB reads as three bytes at most.
-        url = url.update_query_dict({"charset": "utf8mb4"})
-    return oslo_engines.create_engine(
+        url = url.update_query_dict(
+            {
+                # oslo.db's utf8 is three bytes at most to MariaDB.
+                "charset": "utf8mb4",
+                # InnoDB's own level locks gaps: 20 deadlocks in 100 claims.
+                "init_command": "SET SESSION TRANSACTION ISOLATION LEVEL"
+                " READ COMMITTED",
+            }
+        )
+    engine: sqlalchemy.Engine = oslo_engines.create_engine(
         url.render_as_string(hide_password=False),
         max_pool_size=10,
         max_overflow=30,
@@ -137,6 +144,7 @@ def _server_engine(url: sqlalchemy.URL) -> sqlalchemy.Engine:
         # Connect lazily: a service must start while its database is away.
         max_retries=0,
     )
+    return engine
 
 
 def _sqlite_engine(url: sqlalchemy.URL) -> sqlalchemy.Engine:

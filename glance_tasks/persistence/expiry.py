@@ -19,15 +19,22 @@ _OF_TASK = (
 )
 
 
-def delete_expired(
-    database: db.Database, *, limit: int = 500, dry_run: bool = False
-) -> list[str]:
+def count_expired(database: db.Database) -> int:
+    """Count the tasks that :func:`delete_expired` would delete by and by."""
+    query = sa.select(sa.func.count()).where(
+        _TASKS.c.expires_at <= models.now()
+    )
+    with database.read() as connection:
+        return int(connection.scalar(query) or 0)
+
+
+def delete_expired(database: db.Database, *, limit: int) -> int:
     """Delete up to ``limit`` tasks that expired, with all their rows.
 
     What a task made, an image for one, is none of its rows. One transaction:
     cut anywhere, the next call finds the same tasks or none of them.
 
-    :returns: the ids of those that were (or would be) deleted
+    :returns: how many were deleted
     """
     expired = (
         sa.select(_TASKS.c.id)
@@ -37,13 +44,13 @@ def delete_expired(
     )
     with database.write() as connection:
         ids = list(connection.scalars(expired))
-        if ids and not dry_run:
+        if ids:
             for table in _OF_TASK:
                 connection.execute(
                     sa.delete(table).where(table.c.task_id.in_(ids))
                 )
             connection.execute(sa.delete(_TASKS).where(_TASKS.c.id.in_(ids)))
-    return ids
+    return len(ids)
 
 
 def ended(database: db.Database, task_ids: Sequence[str]) -> list[str]:

@@ -42,7 +42,7 @@ def reduce(
         "at": time.time(),
         "failure": known.to_dict(),
         "types": types,
-        "text": _cut(redaction.redact(failure.exception_str), MAX_TEXT),
+        "text": redaction.clean(failure.exception_str, MAX_TEXT),
         "traceback": _traceback(failure),
         "detail": _detail(failure.exception),
     }
@@ -70,8 +70,8 @@ def _of_error(
     if isinstance(error, exceptions.TaskError):
         return task.Failure(
             code=error.code,
-            summary=redaction.redact(str(error)),
-            advice=error.advice,
+            summary=redaction.clean(str(error), MAX_TEXT),
+            advice=redaction.clean(error.advice, MAX_TEXT),
             retryable=error.retryable,
             step=step,
             support_id=str(uuid.uuid4()) if error.code == "internal" else None,
@@ -92,20 +92,20 @@ def _detail(error: BaseException | None) -> dict[str, Any]:
     if not isinstance(error, exceptions.TaskError):
         return {}
     return {
-        str(key): _cut(redaction.redact(str(value)), MAX_TEXT)
+        str(key): redaction.clean(str(value), MAX_TEXT)
         for key, value in error.detail.items()
     }
 
 
 def _traceback(failure: taskflow_failure.Failure) -> str:
-    lines = []
+    lines: list[str] = []
     error = failure.exception
     while error is not None and len(lines) < 8:
         lines.append(f"{type(error).__name__}: {_text(error)}")
         lines.append("".join(traceback.format_tb(error.__traceback__)))
         error = error.__cause__
     text = "\n".join(lines) if lines else failure.traceback_str or ""
-    return _cut(redaction.redact(text), MAX_TRACEBACK)
+    return redaction.clean(text, MAX_TRACEBACK)
 
 
 def _text(error: BaseException) -> str:
@@ -113,9 +113,3 @@ def _text(error: BaseException) -> str:
         return str(error)
     except Exception as broken:  # noqa: BLE001 - a foreign __str__
         return f"(its text raised {type(broken).__name__})"
-
-
-def _cut(text: str, limit: int) -> str:
-    # PostgreSQL takes no NUL in text, and lone surrogates are no UTF-8.
-    text = text.replace("\0", "\\0").encode("utf-8", "replace").decode()
-    return text if len(text) <= limit else f"{text[:limit]} ..."

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 import dataclasses
 import datetime
 import json
+import re
 from typing import Any
 
+from oslo_db import exception as db_exc
 import sqlalchemy as sa
 
 from glance_tasks import exceptions
@@ -83,13 +85,12 @@ class TaskRepository:
             "created_at": now,
             "updated_at": now,
         }
-        if new.retry_of and connection.scalar(
-            sa.select(_TASKS.c.id).where(_TASKS.c.retry_of == new.retry_of)
-        ):
+        try:
+            connection.execute(sa.insert(_TASKS).values(**values))
+        except db_exc.DBDuplicateEntry as error:
             raise exceptions.TaskConflict(
                 f"task {new.retry_of} was retried already; retry its retry"
-            )
-        connection.execute(sa.insert(_TASKS).values(**values))
+            ) from error
 
     # --- reading -------------------------------------------------------------
 
@@ -100,6 +101,7 @@ class TaskRepository:
 
         :raises TaskNotFound: when there is none the requester may see
         """
+        _check_id(task_id)
         query = _visible(sa.select(_TASKS), requester)
         with self._database.read() as connection:
             row = (
@@ -128,6 +130,8 @@ class TaskRepository:
         :param marker: the id of the last task of the page before
         :raises TaskNotFound: when the marker is no task the requester may see
         """
+        if marker is not None:
+            _check_id(marker)
         columns = [c for c in _TASKS.c if c.name not in _HEAVY]
         query = _visible(sa.select(*columns), requester)
         for name, value in (filters or {}).items():
@@ -185,7 +189,7 @@ class TaskRepository:
         """Tell whether ``fence`` is still the task's last claim."""
         query = sa.select(_TASKS.c.fence).where(_TASKS.c.id == task_id)
         with self._database.read() as connection:
-            return connection.scalar(query) == fence
+            return bool(connection.scalar(query) == fence)
 
     def stored_fingerprint(self, task_id: str) -> str | None:
         """Give the fingerprint of the graph at the first run."""
@@ -193,7 +197,8 @@ class TaskRepository:
             models.FLOWS.c.task_id == task_id
         )
         with self._database.read() as connection:
-            return connection.scalar(query)
+            stored: str | None = connection.scalar(query)
+        return stored
 
     def set_queue_reason(
         self, task_id: str, fence: int, reason: str | None
@@ -276,6 +281,7 @@ class TaskRepository:
                 events.add(connection, task_id, happened)
         return bool(matched)
 
+
 def snapshot(row: Mapping[str, Any]) -> task.Task:
     """Make a task of a row; what a list leaves out is empty."""
     failure = _json(row.get("failure"))
@@ -326,6 +332,12 @@ def _visible(query: Any, requester: task.Requester | None) -> Any:
 def _order(sort_key: str) -> list[sa.Column[Any]]:
     names = [sort_key, *(n for n in ("created_at", "id") if n != sort_key)]
     return [_TASKS.c[name] for name in names]
+
+
+def _check_id(task_id: str) -> None:
+    """Refuse what no task has as its id, and no database as a text."""
+    if not re.fullmatch(r"[!-~]{1,36}", task_id):
+        raise exceptions.TaskNotFound(f"there is no task {task_id[:36]!r}")
 
 
 def _json(text: str | None) -> Any:

@@ -4,10 +4,14 @@
 A database that another service stamped with alembic keeps its own version.
 """
 
+from collections.abc import Iterator
+import contextlib
 import pathlib
+import threading
 
 from alembic import command
 from alembic import config as alembic_config
+from alembic import util as alembic_util
 from alembic.runtime import migration
 import sqlalchemy as sa
 
@@ -24,17 +28,47 @@ HEAD = "0001"
 def sync(database: db.Database) -> None:
     """Bring the schema up to date; doing it again changes nothing.
 
+    Safe to call from several threads and processes at once.
+
+    :raises SchemaBehind: when the schema is that of a newer release
     :raises DatabaseUnreachable: when the database is away
     """
     settings = alembic_config.Config()
     settings.set_main_option(
         "script_location", str(pathlib.Path(__file__).parent)
     )
-    with database.write() as connection:
-        if _version(connection) == HEAD:
+    with _ONE_AT_A_TIME, database.write() as connection, _alone(connection):
+        found = _version(connection)
+        if found == HEAD:
             return
         settings.attributes["connection"] = connection
-        command.upgrade(settings, HEAD)
+        try:
+            command.upgrade(settings, HEAD)
+        except alembic_util.CommandError as error:
+            raise exceptions.SchemaBehind(_expected(found)) from error
+
+
+# Alembic keeps what it is at in globals of the process.
+_ONE_AT_A_TIME = threading.Lock()
+_LOCK_NUMBER = 0x676C7461
+
+
+@contextlib.contextmanager
+def _alone(connection: sa.Connection) -> Iterator[None]:
+    """Keep other processes from syncing the same database meanwhile."""
+    dialect = connection.dialect.name
+    if dialect == "postgresql":
+        connection.execute(
+            sa.select(sa.func.pg_advisory_xact_lock(_LOCK_NUMBER))
+        )
+    elif dialect == "mysql":
+        # Not the transaction's: every CREATE TABLE commits there.
+        connection.execute(sa.select(sa.func.get_lock(VERSION_TABLE, 60)))
+    try:
+        yield
+    finally:
+        if dialect == "mysql":
+            connection.execute(sa.select(sa.func.release_lock(VERSION_TABLE)))
 
 
 def version(database: db.Database) -> str | None:
@@ -51,10 +85,14 @@ def check(database: db.Database) -> None:
     """
     found = version(database)
     if found != HEAD:
-        raise exceptions.SchemaBehind(
-            f"the database's schema is at revision {found or 'none'}; expected"
-            f" {HEAD}: run 'glance-tasks db sync'"
-        )
+        raise exceptions.SchemaBehind(_expected(found))
+
+
+def _expected(found: str | None) -> str:
+    return (
+        f"the database's schema is at revision {found or 'none'}; expected"
+        f" {HEAD}: run 'glance-tasks db sync' of the newest release in use"
+    )
 
 
 def _version(connection: sa.Connection) -> str | None:

@@ -5,6 +5,8 @@
 Revision ID: 0001
 """
 
+from typing import Any
+
 from alembic import op
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
@@ -13,7 +15,11 @@ revision = "0001"
 down_revision = None
 
 LONG = sa.Text().with_variant(mysql.LONGTEXT(), "mysql")
-TABLE = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4"}
+TABLE: dict[str, Any] = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+}
 
 
 def upgrade() -> None:

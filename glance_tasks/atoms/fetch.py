@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The step that brings an image here."""
+
+from collections.abc import Iterator
+import contextlib
+import hashlib
+import pathlib
+import re
+from typing import Any
+from typing import ClassVar
+
+from glance_tasks import exceptions
+from glance_tasks import plugin
+from glance_tasks import ports
+from glance_tasks import task
+from glance_tasks.transfer import ledger
+
+_NAME = "fetched"
+
+#: Digests that every image gets: Glance shows both.
+ALWAYS = ("md5", "sha512")
+
+# An MD5 or a SHA-1 that fits proves nothing.
+_CHECKSUM = re.compile(r"(?P<algorithm>sha256|sha384|sha512):(?P<digest>.*)")
+
+
+def parse_checksum(text: str) -> tuple[str, str]:
+    """Take ``ALGORITHM:DIGEST`` apart; the digest comes in lower case.
+
+    :raises ChecksumMismatch: when no bytes could ever have it
+    """
+    found = _CHECKSUM.fullmatch(text)
+    if found is not None:
+        algorithm, digest = found["algorithm"], found["digest"].lower()
+        size = hashlib.new(algorithm).digest_size * 2
+        if re.fullmatch(f"[0-9a-f]{{{size}}}", digest):
+            return algorithm, digest
+    raise exceptions.ChecksumMismatch(
+        f"the checksum {text[:150]!r} is none; expected sha256:, sha384: or"
+        " sha512: and as many hexadecimal digits as that has"
+    )
+
+
+class FetchImage(plugin.Atom):
+    """Copy the image into the work directory, with its digests.
+
+    Goes on where an earlier run was cut. Provides ``fetched``.
+
+    Reverting removes the copy.
+    """
+
+    behaviour: ClassVar[plugin.Behaviour] = "resumable"
+    phase: ClassVar[task.Phase] = task.Phase.TRANSFERRING
+    default_provides = "fetched"
+
+    @property
+    def _path(self) -> pathlib.Path:
+        return self.run.work_dir / _NAME
+
+    def execute(self, uri: str, checksum: str | None = None) -> ports.Artifact:
+        """Fetch ``uri``.
+
+        :param checksum: ``ALGORITHM:DIGEST`` that the bytes must have, with
+            sha256, sha384 or sha512; None takes any
+        :raises FetchError: when the bytes cannot be had
+        :raises ChecksumMismatch: when they are others than was promised
+        :raises DiskFull: when there is no room
+        """
+        promised = parse_checksum(checksum) if checksum is not None else None
+        with self._held():
+            # The fetch may replace files, which a successor may have made.
+            self.run.fence.check()
+            fetched = self.run.fetcher.fetch(
+                uri,
+                self._path,
+                algorithms=(*ALWAYS, *([promised[0]] if promised else ())),
+                max_bytes=self.run.limits.max_bytes,
+                stop=self.run.stop,
+                progress=self.run.progress,
+            )
+            if promised is not None:
+                self._verify(fetched, *promised)
+        return ports.Artifact(
+            name=_NAME,
+            size=fetched.size,
+            checksum=fetched.digests["md5"],
+            os_hash_algo="sha512",
+            os_hash_value=fetched.digests["sha512"],
+        )
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[None]:
+        """Say that the lease is lost where that is why files are gone.
+
+        A successor of a frozen process moves its work directory away.
+        """
+        try:
+            yield
+        except OSError:
+            self.run.fence.check()
+            raise
+
+    def _verify(
+        self, fetched: ports.Fetched, algorithm: str, promised: str
+    ) -> None:
+        found = fetched.digests[algorithm]
+        if found == promised:
+            return
+        self._remove()
+        raise exceptions.ChecksumMismatch(
+            f"the {fetched.size} bytes received have the {algorithm} {found};"
+            f" expected {promised}"
+        )
+
+    def _remove(self) -> None:
+        self.run.fence.check()
+        ledger.remove(self._path)
+
+    def holds(self, result: Any) -> bool:
+        """Tell whether the copy is still there with all its bytes."""
+        try:
+            return bool(self._path.lstat().st_size == result["size"])
+        except (OSError, TypeError, KeyError):
+            return False
+
+    def revert(self, **kwargs: Any) -> None:
+        """Remove the copy and its ledger, whole or half."""
+        self._remove()

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The doctor: what is wrong with this installation, in a line each."""
+
+import argparse
+from collections.abc import Callable
+from collections.abc import Iterator
+import dataclasses
+import pathlib
+import shutil
+import tempfile
+from typing import Any
+
+from oslo_config import cfg
+
+from glance_tasks import engine as task_engine
+from glance_tasks import exceptions
+from glance_tasks import opts
+from glance_tasks import planning
+from glance_tasks import plugin
+from glance_tasks import redaction
+from glance_tasks import registry
+from glance_tasks.cmd import answers
+
+_GIB = 1 << 30
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found; ``state`` is ok, warning or error."""
+
+    check: str
+    state: str
+    text: str
+
+
+class Doctor(answers.ListAnswer):
+    """Look for what is wrong here: exit 1 when something is."""
+
+    _ill = False
+
+    def run(self, parsed_args: Any) -> int:
+        """Examine; give 1 when there is an error."""
+        code = super().run(parsed_args)
+        return code or int(self._ill)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+        """Give a row for each check."""
+        findings = list(examine(self.app.conf))
+        self._ill = any(found.state == "error" for found in findings)
+        return (
+            ("check", "state", "text"),
+            [dataclasses.astuple(found) for found in findings],
+        )
+
+
+def examine(conf: cfg.ConfigOpts) -> Iterator[Finding]:
+    """Give the findings; a check that breaks is a finding too."""
+    for check in (_plugins, _programs, _directories, _engine):
+        yield from _safely(check, conf)
+
+
+def _safely(
+    check: Callable[[cfg.ConfigOpts], Iterator[Finding]],
+    conf: cfg.ConfigOpts,
+) -> Iterator[Finding]:
+    name = check.__name__.strip("_")
+    try:
+        yield from check(conf)
+    except (exceptions.GlanceTasksError, OSError) as error:
+        yield Finding(name, "error", redaction.redact(str(error)))
+
+
+def _plugins(conf: cfg.ConfigOpts) -> Iterator[Finding]:
+    installed = registry.Registry()
+    broken = installed.broken()
+    for name, reason in broken.items():
+        yield Finding("plugins", "error", f"{name}: {reason}")
+    if not broken:
+        names = ", ".join(installed.names()) or "none"
+        yield Finding("plugins", "ok", f"task types: {names}")
+    for name in installed.names():
+        yield from _choices(conf, name, installed.get(name), installed)
+
+
+def _choices(
+    conf: cfg.ConfigOpts,
+    name: str,
+    task_type: plugin.TaskType,
+    installed: registry.Registry,
+) -> Iterator[Finding]:
+    """Check what skip_steps and checks say of one type."""
+    chosen = planning.chosen
+    skipped = chosen(conf.glance_tasks.skip_steps, name)
+    for step in sorted(skipped - set(task_type.optional_steps)):
+        yield Finding(
+            "skip_steps", "error", f"{name}:{step} cannot be left out"
+        )
+    installed.checks(chosen(conf.glance_tasks.checks, name))
+
+
+def _programs(conf: cfg.ConfigOpts) -> Iterator[Finding]:
+    for program in ("qemu-img", "qemu-nbd"):
+        where = shutil.which(program)
+        if where is None:
+            yield Finding(
+                "programs",
+                "error",
+                f"{program} is missing: no image can be converted; install"
+                " qemu-utils",
+            )
+        else:
+            yield Finding("programs", "ok", f"{program} is {where}")
+
+
+def _directories(conf: cfg.ConfigOpts) -> Iterator[Finding]:
+    for name in ("data_dir", "work_dir", "store_dir"):
+        yield _directory(name, getattr(opts, name)(conf))
+
+
+def _directory(name: str, path: pathlib.Path) -> Finding:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path) as probe:
+            probe.write(b"x")
+            probe.flush()
+    except OSError as error:
+        return Finding(name, "error", f"{path}: {error.strerror}")
+    free = shutil.disk_usage(path).free
+    state = "warning" if free < _GIB else "ok"
+    return Finding(name, state, f"{path}: {free / _GIB:.1f} GiB free")
+
+
+def _engine(conf: cfg.ConfigOpts) -> Iterator[Finding]:
+    engine = task_engine.TaskEngine(conf)
+    yield Finding(
+        "database",
+        "ok",
+        f"{engine.database.dialect}: {engine.board.pending()} tasks wait or"
+        " run",
+    )
+    engine.store.preflight()
+    yield Finding("store", "ok", f"{conf.glance_tasks.store} can be written")
+    engine.catalogue.find(limit=1)
+    yield Finding("catalogue", "ok", f"{conf.glance_tasks.catalogue} answers")

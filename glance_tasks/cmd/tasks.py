@@ -1,0 +1,291 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands about tasks."""
+
+import argparse
+import os
+from typing import Any
+
+from glance_tasks import engine as task_engine
+from glance_tasks import task
+from glance_tasks.cmd import answers
+from glance_tasks.cmd import inputs
+from glance_tasks.cmd import watching
+from glance_tasks.persistence import repository
+
+
+def _shown(found: task.Task, formatter: str) -> Any:
+    return answers.columns(
+        {
+            "id": found.id,
+            "type": found.type,
+            "status": found.status,
+            "phase": found.phase,
+            "owner": found.owner,
+            "image_id": found.image_id,
+            "progress": dict(found.progress),
+            "input": dict(found.input),
+            "result": dict(found.result) if found.result is not None else None,
+            "message": found.message,
+            "failure": found.failure.to_dict() if found.failure else None,
+            "queue_reason": found.queue_reason,
+            "attempts": found.attempts,
+            "priority": found.priority,
+            "retry_of": found.retry_of,
+            "user_id": found.user_id,
+            "request_id": found.request_id,
+            "created_at": found.created_at,
+            "updated_at": found.updated_at,
+            "started_at": found.started_at,
+            "finished_at": found.finished_at,
+            "expires_at": found.expires_at,
+        },
+        formatter,
+    )
+
+
+class _TaskAnswer(answers.ShowAnswer):
+    """A command that answers with a task and fails when the task did."""
+
+    _failed_task = False
+
+    def run(self, parsed_args: Any) -> int:
+        """Run the command; exit 1 when the task it waited for failed."""
+        code = super().run(parsed_args)
+        return code or int(self._failed_task)
+
+    def _add_waiting(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--wait",
+            action="store_true",
+            help="return when the task has ended; exit 1 when it failed. On"
+            " the embedded database, where no conductor is running, the task"
+            " is run by this command",
+        )
+
+    def _answer(
+        self,
+        engine: task_engine.TaskEngine,
+        found: task.Task,
+        parsed_args: argparse.Namespace,
+    ) -> Any:
+        if parsed_args.wait:
+            found = watching.until_ended(
+                engine, found.id, self.app.stderr, may_run=True
+            )
+            self._failed_task = found.status is task.Status.FAILURE
+        return _shown(found, parsed_args.formatter)
+
+
+class TaskSubmit(_TaskAnswer):
+    """Submit a task and show it."""
+
+    def get_parser(self, prog_name: str) -> Any:
+        """Take the type, the input and whose it is."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("type", help="name of the task type")
+        parser.add_argument(
+            "input",
+            help="a JSON object, @FILE to read it from, or - for standard"
+            " input; 'glance-tasks type show TYPE' has its schema",
+        )
+        parser.add_argument(
+            "--owner",
+            default=os.environ.get("OS_PROJECT_ID", "admin"),
+            help="id of the project the task is for (default: OS_PROJECT_ID,"
+            " or admin)",
+        )
+        parser.add_argument(
+            "--priority",
+            type=int,
+            default=0,
+            help="the larger, the sooner it runs (default: 0)",
+        )
+        self._add_waiting(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+        """Submit it."""
+        given = inputs.read(parsed_args.input, self.app.stdin)
+        engine = self.engine()
+        submitted = engine.submit(
+            parsed_args.type,
+            given,
+            owner=parsed_args.owner,
+            priority=parsed_args.priority,
+        )
+        return self._answer(engine, submitted, parsed_args)
+
+
+class TaskRetry(_TaskAnswer):
+    """Submit a failed task again, as a new one linked to it."""
+
+    def get_parser(self, prog_name: str) -> Any:
+        """Take the failed task's id."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("id", help="id of a task that failed")
+        self._add_waiting(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+        """Submit it again."""
+        engine = self.engine()
+        return self._answer(engine, engine.retry(parsed_args.id), parsed_args)
+
+
+class TaskShow(answers.ShowAnswer):
+    """Show a task."""
+
+    def get_parser(self, prog_name: str) -> Any:
+        """Take the task's id."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("id", help="id of the task")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+        """Give it."""
+        return _shown(self.engine().get(parsed_args.id), parsed_args.formatter)
+
+
+class TaskList(answers.ListAnswer):
+    """List tasks, newest first."""
+
+    def get_parser(self, prog_name: str) -> Any:
+        """Take filters and the page."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--type", help="only tasks of this type")
+        parser.add_argument(
+            "--status",
+            choices=[status.value for status in task.Status],
+            help="only tasks of this status",
+        )
+        parser.add_argument("--owner", help="only tasks of this project")
+        parser.add_argument("--image", help="only tasks of this image id")
+        parser.add_argument(
+            "--limit",
+            type=_limit,
+            default=25,
+            help="how many to list at most (default: 25; at most 1000)",
+        )
+        parser.add_argument(
+            "--marker", help="id of the last task of the page before"
+        )
+        parser.add_argument(
+            "--sort-key",
+            choices=repository.SORT_KEYS,
+            default="created_at",
+            help="what to sort by (default: created_at)",
+        )
+        parser.add_argument(
+            "--sort-dir",
+            choices=("asc", "desc"),
+            default="desc",
+            help="which way (default: desc)",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+        """Give a row for each."""
+        filters = {
+            "type": parsed_args.type,
+            "status": parsed_args.status,
+            "owner": parsed_args.owner,
+            "image_id": parsed_args.image,
+        }
+        found = self.engine().find(
+            filters={k: v for k, v in filters.items() if v is not None},
+            limit=parsed_args.limit,
+            marker=parsed_args.marker,
+            sort_key=parsed_args.sort_key,
+            descending=parsed_args.sort_dir == "desc",
+        )
+        return (
+            (
+                "id",
+                "type",
+                "status",
+                "phase",
+                "owner",
+                "image_id",
+                "progress",
+                "created_at",
+            ),
+            [_row(one, parsed_args.formatter) for one in found],
+        )
+
+
+def _limit(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= repository.MAX_LIMIT:
+        raise argparse.ArgumentTypeError(
+            f"{number} is not between 0 and {repository.MAX_LIMIT}"
+        )
+    return number
+
+
+def _row(found: task.Task, formatter: str) -> tuple[Any, ...]:
+    progress: Any = dict(found.progress)
+    if formatter not in ("json", "yaml"):
+        progress = watching.in_words(found)
+    cells = (
+        found.id,
+        found.type,
+        found.status,
+        found.phase,
+        found.owner,
+        found.image_id,
+        progress,
+        found.created_at,
+    )
+    return tuple(answers.value(cell, formatter) for cell in cells)
+
+
+class TaskEvents(answers.ListAnswer):
+    """Show a task's timeline."""
+
+    def get_parser(self, prog_name: str) -> Any:
+        """Take the task's id."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("id", help="id of the task")
+        parser.add_argument(
+            "--long",
+            action="store_true",
+            help="with the details for the operator, such as tracebacks",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+        """Give a row for each event, oldest first."""
+        names = ["at", "event", "atom", "text"]
+        names += ["detail"] if parsed_args.long else []
+        rows = []
+        for event in self.engine().events(parsed_args.id):
+            at = f"{event.at:%Y-%m-%dT%H:%M:%S}.{event.at.microsecond:06}"
+            cells = [f"{at[:-3]}Z", event.kind, event.atom, event.text]
+            if parsed_args.long:
+                cells.append(
+                    answers.value(
+                        dict(event.detail) if event.detail else None,
+                        parsed_args.formatter,
+                    )
+                )
+            rows.append(cells)
+        return names, rows
+
+
+class TaskWatch(answers.Answer):
+    """Follow a task until it ends; exit 1 when it fails."""
+
+    def get_parser(self, prog_name: str) -> Any:
+        """Take the task's id."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("id", help="id of the task")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        """Draw its progress."""
+        ended = watching.until_ended(
+            self.engine(), parsed_args.id, self.app.stdout
+        )
+        if ended.status is task.Status.FAILURE:
+            return answers.TASK_FAILED
+        return answers.DONE

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands about task types and their graphs."""
+
+import argparse
+import inspect
+from typing import Any
+
+from glance_tasks import graph
+from glance_tasks import plugin
+from glance_tasks.cmd import answers
+from glance_tasks.cmd import inputs
+
+
+def _description(task_type: plugin.TaskType) -> str:
+    text = inspect.getdoc(type(task_type)) or ""
+    return text.partition("\n")[0]
+
+
+def _version(task_type: plugin.TaskType) -> str:
+    return ".".join(str(part) for part in task_type.version)
+
+
+class TypeList(answers.ListAnswer):
+    """List the task types that are installed."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+        """Give a row for each type that works; warn of those that do not."""
+        registry = self.engine().registry
+        for name, reason in registry.broken().items():
+            self._say(f"{name} cannot be used: {reason}")
+        types = [(name, registry.get(name)) for name in registry.names()]
+        return (
+            ("name", "version", "description"),
+            [(name, _version(t), _description(t)) for name, t in types],
+        )
+
+
+class TypeShow(answers.ShowAnswer):
+    """Show a task type: its schemas and the steps that can be left out."""
+
+    def get_parser(self, prog_name: str) -> Any:
+        """Take the type's name."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("type", help="name of the task type")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+        """Give the type."""
+        task_type = self.engine().registry.get(parsed_args.type)
+        return answers.columns(
+            {
+                "name": parsed_args.type,
+                "version": _version(task_type),
+                "description": _description(task_type),
+                "optional_steps": list(task_type.optional_steps),
+                "engine": task_type.engine,
+                "input_schema": dict(task_type.input_schema),
+                "result_schema": dict(task_type.result_schema),
+            },
+            parsed_args.formatter,
+        )
+
+
+class FlowGraph(answers.Answer):
+    """Draw the graph that a task of a type would run."""
+
+    def get_parser(self, prog_name: str) -> Any:
+        """Take the type's name, a format and an input."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("type", help="name of the task type")
+        parser.add_argument(
+            "-f",
+            "--format",
+            choices=sorted(graph.FORMATS),
+            default="text",
+            help="how it is drawn (default: text)",
+        )
+        parser.add_argument(
+            "--input",
+            metavar="INPUT",
+            help="input of the task, as for 'task submit' (default: the"
+            " schema's example)",
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Write the drawing."""
+        given = None
+        if parsed_args.input is not None:
+            given = inputs.read(parsed_args.input, self.app.stdin)
+        drawn = self.engine().draw(parsed_args.type, given)
+        self.app.stdout.write(graph.FORMATS[parsed_args.format](drawn) + "\n")

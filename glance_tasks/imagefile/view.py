@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An image file as the disk inside it: raw bytes at any offset.
+
+qemu-nbd serves it read-only on a Unix socket. Reading a view once gives
+digests and a sparse copy together, and goes on at a byte offset after a kill;
+``qemu-img convert`` can do neither.
+"""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+import contextlib
+import dataclasses
+import pathlib
+import shutil
+import socket
+import tempfile
+import time
+import types
+from typing import Self
+
+from glance_tasks import exceptions
+from glance_tasks import ports
+from glance_tasks.imagefile import nbd
+from glance_tasks.imagefile import process
+from glance_tasks.imagefile import qemu
+from glance_tasks.imagefile import restraint
+
+# qemu-nbd 7.2 listens after 7 ms; ten seconds cover a machine that swaps.
+_START_SECONDS = 10.0
+# A reader writes no files; its messages need some room.
+_FILE_SIZE = 1 << 20
+
+
+class RawView:
+    """The disk in an image file, while a qemu-nbd serves it.
+
+    A context, used by the one thread that enters it; nothing runs any more
+    when it is left. Every method raises what ``stop.check()`` raises.
+    """
+
+    def __init__(
+        self,
+        path: pathlib.Path,
+        disk_format: str,
+        *,
+        limits: restraint.Limits,
+        stop: ports.StopSignal,
+    ) -> None:
+        """Keep what is needed to start it.
+
+        :param disk_format: Glance's name
+        :param limits: of the whole view, from entering it to leaving it
+        """
+        self._path, self._format = path, disk_format
+        self._limits = dataclasses.replace(limits, file_size=_FILE_SIZE)
+        self._stop = stop
+        self._closing = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start the server and connect.
+
+        :raises ConvertError: when the image cannot be opened as a disk
+        """
+        with contextlib.ExitStack() as stack:
+            # Of a name of ours, because a socket's address has 108 bytes and
+            # a work directory may be longer.
+            place = pathlib.Path(tempfile.mkdtemp(prefix="gt-"))
+            stack.callback(shutil.rmtree, place, ignore_errors=True)
+            address = place / "nbd"
+            words = ["qemu-nbd", "--read-only", "--socket", str(address)]
+            words += qemu.source_words(self._path, self._format)
+            self._server = stack.enter_context(
+                process.Process(words, self._limits, self._stop)
+            )
+            connection = stack.enter_context(socket.socket(socket.AF_UNIX))
+            connection.settimeout(process.PAUSE)
+            self._connect(connection, address)
+            # Nobody else has to find it; a kill -9 then leaves nothing.
+            shutil.rmtree(place, ignore_errors=True)
+            with self._explained():
+                self._client = nbd.Client(connection, self._server.check)
+            self._closing = stack.pop_all()
+        return self
+
+    def _connect(
+        self, connection: socket.socket, address: pathlib.Path
+    ) -> None:
+        until = time.monotonic() + _START_SECONDS
+        while not self._server.wait(0.005) and time.monotonic() < until:
+            self._server.check()
+            absent = (FileNotFoundError, ConnectionRefusedError)
+            with contextlib.suppress(*absent):
+                connection.connect(str(address))
+                return
+        raise self._server.failure()
+
+    @property
+    def pid(self) -> int:
+        """The number of the server's process."""
+        return self._server.pid
+
+    @property
+    def size(self) -> int:
+        """Bytes of the disk."""
+        return self._client.size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Give ``length`` bytes at ``offset``.
+
+        :raises ConvertError: when they cannot be read
+        """
+        self._server.check()
+        with self._explained():
+            return self._client.read(offset, length)
+
+    def stream(
+        self, start: int, buffer: Callable[[], memoryview]
+    ) -> Iterator[memoryview]:
+        """Give the bytes from ``start`` to the end, in order.
+
+        :param buffer: gives the buffer that the next bytes are read into;
+            four are in use at a time
+        :raises ConvertError: when they cannot be read
+        """
+        with self._explained():
+            for piece in self._client.stream(start, buffer):
+                self._server.check()
+                yield piece
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except nbd.ReadFailed as error:
+            raise exceptions.ConvertError(
+                f"the {self._format} image cannot be read: {error}; expected"
+                " it to be readable to its end"
+            ) from error
+        except nbd.ProtocolError as error:
+            # It closes its sockets a moment before it can be reaped.
+            self._server.wait(process.PAUSE)
+            raise self._server.failure() from error
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: types.TracebackType | None,
+    ) -> None:
+        self._closing.close()

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Engines for tests: of one directory, with task types of the tests.
+
+``python -m tests.support.engines HOME`` is a conductor in a process of its
+own, drained by SIGTERM.
+"""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
+import contextlib
+import json
+import logging
+import pathlib
+import signal
+import sys
+import time
+from typing import Any
+
+from oslo_config import cfg
+import sqlalchemy as sa
+
+import glance_tasks as gt
+from glance_tasks import boards
+from glance_tasks import exceptions
+from glance_tasks import runner
+from glance_tasks.persistence import database as db
+from glance_tasks.persistence import migrations
+from glance_tasks.persistence import models
+from tests.support import task_types
+
+TABLES = tuple(models.METADATA.sorted_tables)
+
+
+class Nothing:
+    """Fills a port that no task type of the tests touches."""
+
+
+def configuration(home: pathlib.Path, **options: Any) -> cfg.ConfigOpts:
+    """Give a configuration of its own, under ``home``."""
+    conf = cfg.ConfigOpts()
+    gt.register_opts(conf)
+    conf([], project="tests", default_config_files=[])
+    chosen = {"data_dir": str(home), "poll_interval": 0.05, **options}
+    for name, value in chosen.items():
+        conf.set_override(name, value, "glance_tasks")
+    return conf
+
+
+def make_engine(
+    home: pathlib.Path,
+    *,
+    types: Mapping[str, type[gt.TaskType]] = task_types.TYPES,
+    checks: Mapping[str, type[gt.Atom]] = task_types.CHECKS,
+    database_url: str | None = None,
+    **options: Any,
+) -> gt.TaskEngine:
+    """Give an engine; the caller closes it.
+
+    :param database_url: of a database that is brought up to date first; the
+        embedded one when None
+    """
+    nothing: Any = Nothing()
+    if database_url is not None:
+        options["connection"] = database_url
+        database = db.Database(database_url)
+        migrations.sync(database)
+        database.close()
+    return gt.TaskEngine(
+        configuration(home, **options),
+        types=gt.Registry(types=types, checks=checks),
+        catalogue=nothing,
+        store=nothing,
+    )
+
+
+@contextlib.contextmanager
+def opened(home: pathlib.Path, **chosen: Any) -> Iterator[gt.TaskEngine]:
+    """Give an engine for the block."""
+    engine = make_engine(home, **chosen)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+# --- one run, without a conductor around it ----------------------------------
+
+
+def claim(
+    engine: gt.TaskEngine, task_id: str | None = None, holder: str = "me"
+) -> boards.Claim | None:
+    """Claim the next task, or that one, for ten minutes."""
+    return engine.board.claim(holder, 600.0, task_id)
+
+
+def run(engine: gt.TaskEngine, held: boards.Claim) -> None:
+    """Run a claimed task in this thread, to its end or interruption."""
+    executor = runner.CountingExecutor(4)
+    try:
+        runner.Run(engine.services(), held, executor).execute()
+    finally:
+        executor.shutdown()
+
+
+def run_all(engine: gt.TaskEngine) -> None:
+    """Run tasks in this thread until none can be claimed."""
+    while (held := claim(engine)) is not None:
+        run(engine, held)
+
+
+def die(engine: gt.TaskEngine) -> None:
+    """Claim a task and run it until it dies; then let its lease lapse."""
+    held = claim(engine)
+    assert held is not None
+    with contextlib.suppress(task_types.Died):
+        run(engine, held)
+    lapse(engine)
+
+
+def lapse(engine: gt.TaskEngine) -> None:
+    """Let every lease lapse, as time would."""
+    with engine.database.write() as connection:
+        connection.execute(
+            sa.update(models.JOBS)
+            .where(models.JOBS.c.state == "held")
+            .values(lease_until=models.now() - 1)
+        )
+
+
+# --- looking -----------------------------------------------------------------
+
+
+def dump(engine: gt.TaskEngine) -> dict[str, list[Any]]:
+    """Give every row of every table, in a fixed order."""
+    with engine.database.read() as connection:
+        return {
+            table.name: sorted(
+                (tuple(row) for row in connection.execute(sa.select(table))),
+                key=repr,
+            )
+            for table in TABLES
+        }
+
+
+def files(home: pathlib.Path) -> dict[str, bytes | None]:
+    """Give every file under ``home`` with its bytes; directories with None.
+
+    The database and the conductors' presence files are not looked at.
+    """
+    return {
+        str(path.relative_to(home)): path.read_bytes()
+        if path.is_file()
+        else None
+        for path in sorted(home.rglob("*"))
+        if ".conductors" not in path.parts and ".sqlite" not in path.name
+    }
+
+
+def until(
+    true: Callable[[], Any], what: str = "it", limit: float = 60.0
+) -> Any:
+    """Wait until ``true()`` is, and give what it gave.
+
+    :raises AssertionError: when that takes more than ``limit`` seconds
+    """
+    deadline = time.monotonic() + limit
+    while not (found := true()):
+        assert time.monotonic() < deadline, f"{what} did not happen"
+        time.sleep(0.01)
+    return found
+
+
+# --- a process of its own ----------------------------------------------------
+
+
+def main(home: str, options: str = "{}", until_idle: str = "") -> None:
+    """Conduct the tasks under ``home`` until SIGTERM."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+    with opened(pathlib.Path(home), **json.loads(options)) as engine:
+        conductor = gt.Conductor(engine)
+        signal.signal(signal.SIGTERM, lambda *_: conductor.drain())
+        try:
+            conductor.run(until_idle=bool(until_idle))
+        except exceptions.GlanceTasksError as error:
+            sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+import struct
+
+import pytest
+
+from glance_tasks import exceptions
+from glance_tasks.imagefile import inspect
+from tests.support import crafted
+
+HOSTILE = {
+    "a differencing disk": ("unsafe_image", crafted.vdi(image_type=4)),
+    "a parent": ("unsafe_image", crafted.vdi(parent=1)),
+    "a link": ("unsafe_image", crafted.vdi(link2=1)),
+    "an unknown type": ("image_malformed", crafted.vdi(image_type=3)),
+    "another version": ("image_malformed", crafted.vdi(version=1)),
+    "sectors of 4096": ("image_malformed", crafted.vdi(sector=4096)),
+    "blocks of 1 byte": ("image_malformed", crafted.vdi(block=1)),
+    "bytes before each block": ("image_malformed", crafted.vdi(extra=512)),
+    "too few blocks": ("image_malformed", crafted.vdi(blocks=3)),
+    "millions of blocks": (
+        "image_malformed",
+        crafted.vdi(blocks=(1 << 32) - 1),
+    ),
+    "a table outside the file": (
+        "image_malformed",
+        crafted.vdi(table=1 << 31, data=1 << 31),
+    ),
+    "a table in the header": ("image_malformed", crafted.vdi(table=0)),
+    "a table in the data": ("image_malformed", crafted.vdi(data=512)),
+    "blocks beyond the file": ("image_malformed", crafted.vdi(allocated=4)),
+    "more blocks in use than there are": (
+        "image_malformed",
+        crafted.vdi(content=bytes(5 << 20), allocated=5),
+    ),
+    "a block that is not in use": (
+        "image_malformed",
+        crafted.vdi(struct.pack("<4I", 7, *[0xFFFFFFFF] * 3)),
+    ),
+    "a disk of petabytes": (
+        "virtual_size_exceeded",
+        crafted.vdi(size=1 << 50),
+    ),
+    "no disk": ("image_malformed", crafted.vdi(size=0)),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_hostile_vdi_is_refused(tmp_path, what):
+    code, data = HOSTILE[what]
+    (tmp_path / "image").write_bytes(data)
+
+    with pytest.raises(exceptions.UnsafeImage) as caught:
+        inspect.inspect(tmp_path / "image", "vdi", 1 << 44)
+
+    assert caught.value.code == code

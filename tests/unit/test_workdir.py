@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each claim has a directory of its own; the one before it loses its own."""
+
+import uuid
+
+import pytest
+
+from glance_tasks import exceptions
+from glance_tasks import workdir
+
+TASK = str(uuid.uuid4())
+
+
+@pytest.fixture
+def area(tmp_path):
+    return workdir.WorkArea(tmp_path / "work")
+
+
+def test_a_first_claim_gets_an_empty_directory(area):
+    taken = area.take(TASK, 1)
+
+    assert taken.is_dir()
+    assert list(taken.iterdir()) == []
+
+
+def test_a_directory_is_its_owners_alone(area):
+    taken = area.take(TASK, 1)
+
+    assert taken.stat().st_mode & 0o077 == 0
+    assert taken.parent.stat().st_mode & 0o077 == 0
+
+
+def test_a_claim_takes_over_what_the_one_before_it_left(area):
+    (area.take(TASK, 1) / "image").write_text("half")
+
+    taken = area.take(TASK, 2)
+
+    assert (taken / "image").read_text() == "half"
+
+
+def test_what_an_earlier_claim_knows_by_path_is_gone(area):
+    old = area.take(TASK, 1)
+    (old / "image").write_text("half")
+    area.take(TASK, 2)
+
+    with pytest.raises(FileNotFoundError):
+        (old / "image").write_text("other")
+    with pytest.raises(FileNotFoundError):
+        (old / "image").unlink()
+
+
+def test_a_claim_finds_its_own_directory_again(area):
+    (area.take(TASK, 3) / "image").write_text("half")
+
+    taken = area.take(TASK, 3)
+
+    assert (taken / "image").read_text() == "half"
+
+
+def test_of_several_earlier_claims_the_last_is_taken_over(area):
+    for fence in (1, 2, 10):
+        (area.root / TASK / str(fence)).mkdir(parents=True)
+        (area.root / TASK / str(fence) / "image").write_text(str(fence))
+
+    taken = area.take(TASK, 11)
+
+    assert (taken / "image").read_text() == "10"
+    assert [path.name for path in taken.parent.iterdir()] == ["11"]
+
+
+def test_a_claim_that_comes_late_takes_nothing_from_its_successor(area):
+    (area.take(TASK, 2) / "image").write_text("the successor's")
+
+    with pytest.raises(exceptions.LeaseLost):
+        area.take(TASK, 1)
+
+    assert (area.take(TASK, 2) / "image").read_text() == "the successor's"
+
+
+def test_an_ended_task_leaves_nothing(area):
+    (area.take(TASK, 1) / "image").write_text("whole")
+
+    area.remove(TASK)
+
+    assert list(area.root.iterdir()) == []
+
+
+def test_removing_what_is_not_there_is_no_error(area):
+    area.remove(TASK)
+
+
+def test_only_directories_of_tasks_are_listed(area):
+    area.take(TASK, 1)
+    (area.root / ".conductors").mkdir()
+    (area.root / "lost+found").mkdir()
+
+    assert list(area.task_ids()) == [TASK]
+
+
+def test_where_no_task_ever_ran_none_is_listed(area):
+    assert list(area.task_ids()) == []
