@@ -5,12 +5,17 @@ A linear flow of six empty atoms, on SQLite and PostgreSQL, all in one run.
 ``python -m bench.checkpoints``
 """
 
+import collections
 from collections.abc import Callable
+import contextlib
+import functools
 import itertools
 import logging
 import os
+import statistics
 import subprocess
 import sys
+import time
 import uuid
 
 from taskflow import engines
@@ -26,8 +31,10 @@ from glance_tasks.persistence import checkpoints
 from glance_tasks.persistence import database as db
 
 ATOMS = 6
-REPEATS = 20
-_ANSWER = "ms a step: "
+#: Flows a round, and rounds that are counted; the first warms up.
+REPEATS = 10
+ROUNDS = 7
+_ANSWER = "seconds: "
 
 
 class Empty(glance_tasks.Atom):
@@ -91,9 +98,9 @@ def stock(url: str) -> Callable[[], object]:
 def ours(url: str, folder: str) -> Callable[[], object]:
     """TaskFlow with our backend: the flow's rows and its checkpoints."""
     engine = surroundings.engine(url, folder, {"six": SixTask})
+    # Claimed beforehand: what is measured is the run.
     claimed = []
-    # One for the warm-up, three that are measured; claimed beforehand.
-    for _ in range(4 * REPEATS):
+    for _ in range((ROUNDS + 1) * REPEATS):
         held = engine.submit("six", {})
         claimed.append(engine.board.claim("bench", 600, held.id))
 
@@ -107,17 +114,18 @@ def ours(url: str, folder: str) -> Callable[[], object]:
             type_version="1.0",
             keep_running=False,
         )
-        engines.load(
-            _flow(lambda i: Empty(name=f"atom-{i}")),
-            flow_detail=backend.load("six"),
-            backend=backend,
-        ).run()
+        with contextlib.closing(backend):
+            engines.load(
+                _flow(lambda i: Empty(name=f"atom-{i}")),
+                flow_detail=backend.load("six"),
+                backend=backend,
+            ).run()
 
     return run
 
 
 def whole(url: str, folder: str) -> Callable[[], object]:
-    """Submit, claim, run, outcome: a task from end to end."""
+    """Submit, claim, run, outcome: tasks from end to end."""
     engine = surroundings.engine(url, folder, {"six": SixTask})
 
     def run() -> None:
@@ -171,24 +179,95 @@ def floor(url: str) -> Callable[[], object]:
     return run
 
 
-def _per_atom(work: Callable[[], object], inner: int = 1) -> float:
-    def several() -> None:
-        for _ in range(REPEATS // inner):
-            work()
+class _Apart:
+    """DBOS in a process of its own, for it keeps one database a process."""
 
-    return surroundings.seconds(several) / REPEATS / ATOMS * 1000
+    def __init__(self, url: str) -> None:
+        """Start it on ``url``."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.checkpoints", url],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def round(self) -> float:
+        """Let it run a round; give the seconds that it took."""
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        for line in self._process.stdout:
+            if line.startswith(_ANSWER):
+                return float(line.removeprefix(_ANSWER))
+        raise SystemExit("DBOS could not be measured")
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.wait()
 
 
-def _contenders(kind: str, url: str, folder: str) -> dict[str, float]:
-    other = f"{url}-stock" if kind == "sqlite" else url
-    return {
-        "one bare commit a step": _per_atom(floor(url)),
-        "TaskFlow, nothing durable": _per_atom(memory()),
-        "ours, submit to success": _per_atom(whole(url, folder), REPEATS),
-        # After the one above, which would wait for what this one claims.
-        "ours, checkpoints": _per_atom(ours(url, folder)),
-        "TaskFlow, stock persistence": _per_atom(stock(other)),
+def _serve_dbos(url: str) -> None:
+    work = dbos(url)
+    for _ in sys.stdin:
+        print(f"{_ANSWER}{_round(work)}", flush=True)
+    # Its threads would keep the process.
+    os._exit(0)
+
+
+def _round(work: Callable[[], object], times: int = REPEATS) -> float:
+    began = time.perf_counter()
+    for _ in range(times):
+        work()
+    return time.perf_counter() - began
+
+
+def _measure(kind: str, url: str, folder: str) -> dict[str, float]:
+    """Give milliseconds a step: the median of rounds taken in turns."""
+
+    def of(suffix: str) -> str:
+        # SQLite has one writer; each contender gets a file of its own.
+        return f"{url}-{suffix}" if kind == "sqlite" else url
+
+    # Before "ours", for it waits until every task it sees has ended.
+    end_to_end = whole(of("whole"), f"{folder}/whole")
+    end_to_end()
+    plain = {
+        "one bare commit a step": floor(of("floor")),
+        "TaskFlow, nothing durable": memory(),
+        "TaskFlow, stock persistence": stock(of("stock")),
     }
+    rounds: dict[str, Callable[[], float]] = {
+        name: functools.partial(_round, work) for name, work in plain.items()
+    }
+    rounds["ours, submit to success"] = lambda: _round(end_to_end, 1)
+    figures: dict[str, list[float]] = collections.defaultdict(list)
+    with contextlib.closing(_Apart(of("dbos"))) as peer:
+        rounds["DBOS"] = peer.round
+        _take_turns(rounds, figures)
+        # Its claimed tasks would keep the conductor above from its end.
+        rounds = {
+            "ours, checkpoints": functools.partial(
+                _round, ours(of("ours"), f"{folder}/ours")
+            ),
+            "DBOS": peer.round,
+            "one bare commit a step": rounds["one bare commit a step"],
+        }
+        _take_turns(rounds, figures)
+    return {
+        name: statistics.median(taken) / REPEATS / ATOMS * 1000
+        for name, taken in figures.items()
+    }
+
+
+def _take_turns(
+    rounds: dict[str, Callable[[], float]], figures: dict[str, list[float]]
+) -> None:
+    for number in range(ROUNDS + 1):
+        for name, one in rounds.items():
+            taken = one()
+            if number:
+                figures[name].append(taken)
 
 
 def main() -> None:
@@ -199,39 +278,20 @@ def main() -> None:
         surroundings.folder() as folder,
     ):
         for kind, url in urls.items():
-            figures = _contenders(kind, url, os.path.join(folder, kind))
-            figures["DBOS"] = _dbos_apart(kind, url)
+            figures = _measure(kind, url, f"{folder}/{kind}")
             mine = figures["ours, checkpoints"]
             rows = [("", "ms a step", "of ours")]
             rows += [
                 (name, f"{figure:.2f}", f"{figure / mine:.2f}")
-                for name, figure in figures.items()
+                for name, figure in sorted(
+                    figures.items(), key=lambda pair: pair[1]
+                )
             ]
             surroundings.table(f"checkpoints on {kind}", rows)
 
 
-def _dbos_apart(kind: str, url: str) -> float:
-    """Measure DBOS in a process of its own, for it keeps one database."""
-    target = f"{url}-dbos" if kind == "sqlite" else url
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.checkpoints", target],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    for line in done.stdout.splitlines():
-        if line.startswith(_ANSWER):
-            return float(line.removeprefix(_ANSWER))
-    raise SystemExit(f"DBOS could not be measured:\n{done.stderr[-2000:]}")
-
-
-def _measure_dbos(url: str) -> None:
-    print(f"{_ANSWER}{_per_atom(dbos(url))}", flush=True)
-    # Its threads would keep the process.
-    os._exit(0)
-
-
 if __name__ == "__main__":
     if sys.argv[1:]:
-        _measure_dbos(sys.argv[1])
+        logging.disable(logging.WARNING)
+        _serve_dbos(sys.argv[1])
     main()

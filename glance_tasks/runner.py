@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping
 import concurrent.futures
+import contextlib
 import dataclasses
 import logging
 import threading
@@ -217,6 +218,17 @@ class Run:
         )
         self._backend = backend
         self._signal_if_refused_early()
+        with contextlib.closing(backend):
+            detail = self._run_flow(built, backend, parallel)
+        self._conclude(detail)
+
+    def _run_flow(
+        self,
+        built: building.Built,
+        backend: checkpoints.CheckpointBackend,
+        parallel: bool,
+    ) -> Any:
+        """Run the flow to its end, unless it is there; give its detail."""
         detail = backend.load(built.flow.name)
         if detail.state not in _ENDED:
             options = (
@@ -234,7 +246,7 @@ class Run:
                 **options,
             )
             self._run_engine(engine, built, detail)
-        self._conclude(detail)
+        return detail
 
     def _signal_if_refused_early(self) -> None:
         # interrupt() may have come before there was a backend to refuse.

@@ -190,7 +190,7 @@ class Process:
         """
         while not self.wait(PAUSE):
             self.check()
-        if self._popen.wait() != 0:
+        if self._reap() != 0:
             raise self.failure()
 
     def failure(self) -> exceptions.TaskError:
@@ -198,7 +198,7 @@ class Process:
         if not self.ended():
             text = "gave no answer; expected one within seconds"
             return self._failed("convert_failed", text, "running")
-        status, errors = self._popen.wait(), self._stderr()
+        status, errors = self._reap(), self._stderr()
         if _NO_ROOM.search(errors) or self._device_is_full():
             return exceptions.DiskFull(
                 "no space is left on the device that holds the work directory",
@@ -263,13 +263,20 @@ class Process:
         data = os.pread(self._errors.fileno(), _TAIL, max(0, size - _TAIL))
         return data.decode("utf-8", "replace").strip()
 
-    def close(self) -> None:
-        """Kill the whole session and reap the program; again is harmless."""
+    def _reap(self) -> int:
+        """Kill the whole session, the program's children too.
+
+        :returns: its exit status, or the negative number of its signal
+        """
         if self._popen.returncode is None:
             # Not reaped yet, so the number cannot be anybody else's.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
-            self._popen.wait()
+        return self._popen.wait()
+
+    def close(self) -> None:
+        """Kill what still runs and let go of the rest; again is harmless."""
+        self._reap()
         if self._popen.stdout is not None:
             self._popen.stdout.close()
         self._errors.close()

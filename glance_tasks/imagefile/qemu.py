@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """qemu-img's convert, with formats always named and output always new."""
 
+import os
 import pathlib
 import re
 import selectors
@@ -77,7 +78,7 @@ def _follow(
             work.check()
             if not selector.select(process.PAUSE):
                 continue
-            printed = work.stdout.read1(4096)  # type: ignore[attr-defined]
+            printed = os.read(work.stdout.fileno(), 4096)
             if not printed:
                 return
             percents = _PERCENT.findall(printed)

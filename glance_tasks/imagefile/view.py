@@ -64,7 +64,7 @@ class RawView:
         with contextlib.ExitStack() as stack:
             # Of a name of ours, because a socket's address has 108 bytes and
             # a work directory may be longer.
-            place = pathlib.Path(tempfile.mkdtemp(prefix="gt-"))
+            place = pathlib.Path(tempfile.mkdtemp(prefix="nbd-"))
             stack.callback(shutil.rmtree, place, ignore_errors=True)
             address = place / "nbd"
             words = ["qemu-nbd", "--read-only", "--socket", str(address)]

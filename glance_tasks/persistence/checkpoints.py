@@ -33,6 +33,35 @@ OUTAGE_S = 10.0
 
 _Row = dict[str, Any]
 
+# Built once: building a statement takes longer than PostgreSQL takes to run
+# it. TaskFlow's storage lock lets one thread in at a time.
+_SAVE_FLOW = (
+    sa.update(models.FLOWS)
+    .where(models.FLOWS.c.task_id == sa.bindparam("held_id"))
+    .where(models.FLOWS.c.fence == sa.bindparam("held_fence"))
+    .values(state=sa.bindparam("state"))
+)
+_SAVE_ATOM = (
+    sa.update(models.ATOMS)
+    .where(models.ATOMS.c.id == sa.bindparam("atom_id"))
+    .where(models.ATOMS.c.task_id == sa.bindparam("held_id"))
+    .where(models.ATOMS.c.fence == sa.bindparam("held_fence"))
+    .values(
+        saved_at=models.now(),
+        **{
+            name: sa.bindparam(name)
+            for name in (
+                "state",
+                "intention",
+                "results",
+                "failure",
+                "revert_results",
+                "revert_failure",
+            )
+        },
+    )
+)
+
 
 class CheckpointBackend(base.Backend):  # type: ignore[misc]
     """Where one run of one task keeps its flow.
@@ -66,6 +95,7 @@ class CheckpointBackend(base.Backend):  # type: ignore[misc]
         self._type_version = type_version
         self._keep_running = keep_running
         self._refused = threading.Event()
+        self._writer = database.writer()
         self._written: dict[str, _Row] = {}
         self._flow_state: str | None = None
 
@@ -78,7 +108,8 @@ class CheckpointBackend(base.Backend):  # type: ignore[misc]
         return CheckpointConnection(self)
 
     def close(self) -> None:
-        """Do nothing: the database is not ours to close."""
+        """Give the connection back; the database is not ours to close."""
+        self._writer.close()
 
     def load(self, name: str) -> taskflow_models.FlowDetail:
         """Give the flow as it was last checkpointed, or a new one."""
@@ -107,12 +138,7 @@ class CheckpointBackend(base.Backend):  # type: ignore[misc]
         if new:
             self._insert(detail, new)
         elif detail.state != self._flow_state and _is_end(detail):
-            self._checkpoint(
-                sa.update(models.FLOWS)
-                .where(models.FLOWS.c.task_id == self.task_id)
-                .where(models.FLOWS.c.fence == self.fence)
-                .values(state=detail.state),
-            )
+            self._checkpoint(_SAVE_FLOW, {"state": detail.state})
             self._flow_state = detail.state
 
     def save_atom(self, detail: taskflow_models.AtomDetail) -> None:
@@ -124,22 +150,17 @@ class CheckpointBackend(base.Backend):  # type: ignore[misc]
         row = _encode(detail)
         if row == self._written.get(detail.uuid):
             return
-        self._checkpoint(
-            sa.update(models.ATOMS)
-            .where(models.ATOMS.c.id == detail.uuid)
-            .where(models.ATOMS.c.fence == self.fence)
-            .values(saved_at=models.now(), **row),
-        )
+        self._checkpoint(_SAVE_ATOM, {"atom_id": detail.uuid, **row})
         self._written[detail.uuid] = row
 
-    def _checkpoint(self, statement: sa.Update) -> None:
+    def _checkpoint(self, statement: sa.Update, values: _Row) -> None:
         """Write one row, waiting out a database that restarts."""
+        held = {"held_id": self.task_id, "held_fence": self.fence}
         until = time.monotonic() + OUTAGE_S
         while True:
             self._check()
             try:
-                with self.database.single() as connection:
-                    matched = connection.execute(statement).rowcount
+                matched = self._writer.run(statement, {**held, **values})
             except exceptions.DatabaseUnreachable as error:
                 if time.monotonic() > until:
                     raise exceptions.DatabaseGone(str(error)) from error

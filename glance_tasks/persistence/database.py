@@ -96,16 +96,64 @@ class Database:
         """
         return _in_words(self._single)
 
+    def writer(self) -> "Writer":
+        """Give a connection kept for statements that commit by themselves."""
+        return Writer(self._single, embedded=self.embedded)
+
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
 
 
+class Writer:
+    """One connection, kept from statement to statement; not thread-safe.
+
+    Taking one from the pool for each costs as much again as the statement:
+    it is pinged, its isolation level set, and all reset afterwards.
+    """
+
+    def __init__(self, engine: sqlalchemy.Engine, *, embedded: bool) -> None:
+        """Connect when the first statement comes."""
+        self._engine = engine
+        self._embedded = embedded
+        self._connection: sqlalchemy.Connection | None = None
+
+    def run(self, statement: sqlalchemy.Update, values: dict[str, Any]) -> int:
+        """Run one statement, durable when this returns; give rows matched.
+
+        :raises DatabaseUnreachable: when the database is away; the next call
+            connects anew
+        """
+        try:
+            with _translated(self._engine):
+                if self._connection is None:
+                    self._connection = self._engine.connect()
+                matched = self._connection.execute(statement, values).rowcount
+                if self._embedded:
+                    self._connection.commit()
+                return matched
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give the connection back."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(*OUTAGES, db_exc.DBError):
+                connection.close()
+
+
 @contextlib.contextmanager
 def _in_words(engine: sqlalchemy.Engine) -> Iterator[sqlalchemy.Connection]:
+    with _translated(engine), engine.begin() as connection:
+        yield connection
+
+
+@contextlib.contextmanager
+def _translated(engine: sqlalchemy.Engine) -> Iterator[None]:
     try:
-        with engine.begin() as connection:
-            yield connection
+        yield
     except Exception as error:
         if _is_outage(error):
             raise exceptions.DatabaseUnreachable(
@@ -143,6 +191,8 @@ def _server_engine(url: sqlalchemy.URL) -> sqlalchemy.Engine:
         mysql_sql_mode="TRADITIONAL",
         # Connect lazily: a service must start while its database is away.
         max_retries=0,
+        # For eventlet: it sleeps each time a connection goes back.
+        thread_checkin=False,
     )
     return engine
 

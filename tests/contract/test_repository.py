@@ -18,8 +18,8 @@ from tests.support import task_types
 
 
 @pytest.fixture
-def engine(tmp_path, database_url):
-    with engines.opened(tmp_path, database_url=database_url) as engine:
+def engine(tmp_path, clean_database_url):
+    with engines.opened(tmp_path, database_url=clean_database_url) as engine:
         yield engine
 
 
@@ -96,10 +96,12 @@ def test_the_database_takes_a_task_that_does_not(engine, queued, values):
 
 def test_the_database_refuses_a_second_task_of_the_same_id(engine, queued):
     with (
-        pytest.raises(Exception, match="(?i)unique|duplicate"),
+        pytest.raises(Exception, match="(?i)unique|duplicate|exists") as e,
         engine.database.write() as connection,
     ):
         engine.tasks.add(connection, queued)
+
+    assert "None" not in str(e.value)
 
 
 # --- reading -----------------------------------------------------------------
@@ -383,7 +385,7 @@ def test_a_task_is_deleted_after_its_expiry_with_all_its_rows(engine, world):
                 sa.insert(table).values(task_id=task.id, **values)
             )
 
-    assert expiry.delete_expired(engine.database) == [task.id]
+    assert expiry.delete_expired(engine.database, limit=9) == 1
 
     assert not any(engines.dump(engine).values())
 
@@ -391,12 +393,12 @@ def test_a_task_is_deleted_after_its_expiry_with_all_its_rows(engine, world):
 def test_a_task_is_never_deleted_before_its_expiry(engine, held, queued):
     expire(engine, held, seconds_ago=-30)
 
-    assert expiry.delete_expired(engine.database) == []
+    assert expiry.delete_expired(engine.database, limit=9) == 0
     assert engine.get(held.id)
 
 
 def test_a_living_task_never_expires(engine, queued):
-    assert expiry.delete_expired(engine.database) == []
+    assert expiry.delete_expired(engine.database, limit=9) == 0
     assert engine.get(queued.id)
 
 
@@ -405,8 +407,7 @@ def test_a_batch_takes_those_first_that_expired_first(engine, many):
         change(engine, task_id, status="success", **ENDED)
         change(engine, task_id, expires_at=models.now() - 100 - age)
 
-    assert expiry.delete_expired(engine.database, limit=2) == [
-        many[4],
-        many[3],
-    ]
-    assert len(engine.find(limit=100)) == 21
+    assert expiry.delete_expired(engine.database, limit=2) == 2
+
+    left = {task.id for task in engine.find(limit=100)}
+    assert set(many) - left == {many[3], many[4]}

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
+import functools
 import json
 import logging
 import pathlib
@@ -94,13 +95,15 @@ def claim(
     return engine.board.claim(holder, 600.0, task_id)
 
 
+@functools.cache
+def _executor() -> runner.CountingExecutor:
+    # To end one takes a second; the interpreter ends this one.
+    return runner.CountingExecutor(4)
+
+
 def run(engine: gt.TaskEngine, held: boards.Claim) -> None:
     """Run a claimed task in this thread, to its end or interruption."""
-    executor = runner.CountingExecutor(4)
-    try:
-        runner.Run(engine.services(), held, executor).execute()
-    finally:
-        executor.shutdown()
+    runner.Run(engine.services(), held, _executor()).execute()
 
 
 def run_all(engine: gt.TaskEngine) -> None:

@@ -39,6 +39,8 @@ INPUT = {
         "unhold": _TEXT,
         "fail_undo": _TEXT,
         "fails": {"type": "integer"},
+        "dies": {"type": "integer"},
+        "kind": _TEXT,
     },
     "examples": [{"world": "nowhere"}],
 }
@@ -115,9 +117,9 @@ class Mark(gt.Atom):
         (world.effects / self.name).write_text(self.name)
         if self.told("fail_at"):
             raise gt.TaskError(f"{self.name} was told so", code="check_refused")
-        if self.told("die_at"):
+        if self.told("die_at") and not world.gate_open:
             raise Died(self.name)
-        if self.told("kill_at"):
+        if self.told("kill_at") and not world.gate_open:
             os.kill(os.getpid(), signal.SIGKILL)
         if self.told("exit_at"):
             raise SystemExit(3)
@@ -156,7 +158,8 @@ class Flaky(Mark):
         """Leave a file; fail in the first attempts."""
         self.world.note(f"execute {self.name} {attempt}")
         (self.world.effects / self.name).write_text(self.name)
-        if self.told("die_at"):
+        deadly = attempt == self.run.input.get("dies", attempt)
+        if self.told("die_at") and deadly and not self.world.gate_open:
             raise Died(self.name)
         if attempt <= self.run.input.get("fails", 2):
             raise gt.TaskError(f"attempt {attempt} was told so")
@@ -170,9 +173,7 @@ class Join(Mark):
         """Give back what came, to show that a reload changes nothing."""
         self.world.note(f"execute {self.name}")
         (self.world.effects / self.name).write_text(self.name)
-        if self.told("wait_at") and not self.world.gate_open:
-            self.run.stop.wait(0.02)
-        if self.told("die_at"):
+        if self.told("die_at") and not self.world.gate_open:
             raise Died(self.name)
         return {"got": first}
 

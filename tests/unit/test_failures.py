@@ -2,22 +2,15 @@
 """Whatever an atom raises is kept as a few words of JSON, scrubbed."""
 
 import json
-import pathlib
-import socket
-import subprocess
-import urllib.error
 
 import pytest
-import requests
 from taskflow.types import failure as taskflow_failure
 
 import glance_tasks as gt
 from glance_tasks import exceptions
 from glance_tasks.persistence import failures
-
-CANARY = "s3kr1t-CANARY"
-ADDRESS = f"http://user:{CANARY}@source.example/image"
-
+from tests.support.errors import CANARY
+from tests.support.errors import KINDS
 
 def caught(error):
     """Give the failure TaskFlow makes of an error that was raised."""
@@ -27,60 +20,6 @@ def caught(error):
         return taskflow_failure.Failure()
 
 
-def circular():
-    first, second = ValueError("first"), KeyError("second")
-    first.__cause__, second.__cause__ = second, first
-    return first
-
-
-class BadRepr(Exception):
-    """An exception that cannot be shown."""
-
-    def __repr__(self):
-        raise RuntimeError("no picture")
-
-
-def answered():
-    answer = requests.Response()
-    answer.status_code = 503
-    answer.url = ADDRESS
-    return requests.HTTPError(f"503 for {ADDRESS}", response=answer)
-
-
-def undecodable():
-    try:
-        b"\xff".decode()
-    except UnicodeDecodeError as error:
-        return error
-
-
-KINDS = {
-    "plain": ValueError("plain"),
-    "decoding": undecodable(),
-    "path": subprocess.CalledProcessError(1, [pathlib.Path("qemu-img"), 1]),
-    "tuple key": KeyError(("a", 1)),
-    "response": answered(),
-    "socket": OSError("cut", socket.socket),
-    "refused": urllib.error.URLError(ConnectionRefusedError(111, "refused")),
-    "requests": requests.ConnectionError(ADDRESS, object()),
-    "unshowable": BadRepr(object()),
-    "circular": circular(),
-    "group": ExceptionGroup("several", [ValueError(1), KeyError(2)]),
-    "nul": ValueError("a\0b"),
-    "surrogate": ValueError("a\ud800b"),
-    "huge": ValueError("x" * 2_000_000),
-    "address": ValueError(f"cannot open {ADDRESS}"),
-    "told": gt.TaskError("so", code="check_refused", detail={"a": object()}),
-    "own code": gt.TaskError("so", code="own", advice="pray", retryable=True),
-    "huge told": gt.TaskError("x" * 2_000_000, advice="y" * 2_000_000),
-    "nul told": gt.TaskError("a\0b", advice="c\0d"),
-    "surrogate told": gt.TaskError("a\ud800b", advice="c\udfffd"),
-    "address told": gt.TaskError(
-        ADDRESS,
-        advice=f"look at {ADDRESS}",
-        detail={"uri": ADDRESS, "deep": {"uri": ADDRESS}},
-    ),
-}
 of_every_kind = pytest.mark.parametrize("kind", KINDS)
 
 

@@ -123,8 +123,8 @@ def test_a_credential_does_not_get_into_the_timeline(engine, held, report):
         *("no json", "bad detail", "long detail"),
     ],
 )
-def test_an_event_of_any_plugin_is_taken(database_url, tmp_path, event):
-    with engines.opened(tmp_path, database_url=database_url) as engine:
+def test_an_event_of_any_plugin_is_taken(clean_database_url, tmp_path, event):
+    with engines.opened(tmp_path, database_url=clean_database_url) as engine:
         engine.submit("line", task_types.World(tmp_path).given())
         held = engines.claim(engine)
         report = reporting.Report(engine.tasks, held.task)

@@ -7,7 +7,6 @@ import pathlib
 import subprocess
 import sys
 import threading
-import time
 
 import pytest
 
@@ -15,6 +14,7 @@ from glance_tasks import exceptions
 from glance_tasks.imagefile import process
 from glance_tasks.imagefile import restraint
 from tests.support import doubles
+from tests.support import programs
 
 PLENTY = restraint.Limits(
     processor_seconds=60,
@@ -41,22 +41,6 @@ def failure(code, *words, **limits):
     ):
         program.require_success()
     return caught.value
-
-
-def alive(pid):
-    """Tell whether a process runs; one that waits to be reaped does not."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
-def eventually(condition):
-    until = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < until, "it did not come in ten seconds"
-        time.sleep(0.01)
 
 
 def test_a_program_that_succeeds_is_no_error():
@@ -174,14 +158,47 @@ def test_a_program_may_not_dump_its_memory():
         assert program.stdout.read() == b"(0, 0)\n"
 
 
+LOWERED = """
+import os, resource
+from glance_tasks.imagefile import restraint
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+restraint.Limits(60, 60, 4 << 30, 1 << 30).apply(os.getpid())
+print(resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+
+
+def test_a_limit_that_a_service_manager_set_lower_stays():
+    done = subprocess.run(
+        [sys.executable, "-c", LOWERED],
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=True,
+    )
+
+    assert done.stdout == b"(100, 100)\n"
+
+
 def test_leaving_kills_the_children_of_a_program_too():
     code = "import os, time; print(os.fork(), flush=True); time.sleep(60)"
 
     with python(code, stdout=subprocess.PIPE) as program:
         pids = [program.pid, int(program.stdout.readline())]
-        assert all(alive(pid) for pid in pids if pid)
+        assert all(programs.alive(pid) for pid in pids if pid)
 
-    eventually(lambda: not any(alive(pid) for pid in pids if pid))
+    programs.eventually(
+        lambda: not any(programs.alive(pid) for pid in pids if pid)
+    )
+
+
+def test_a_program_that_succeeds_leaves_no_child_behind():
+    code = "import os, time; child = os.fork(); child or time.sleep(60)\n"
+    code += "print(child, flush=True)"
+
+    with python(code, stdout=subprocess.PIPE) as program:
+        child = int(program.stdout.readline())
+        program.require_success()
+
+    programs.eventually(lambda: not programs.alive(child))
 
 
 def test_leaving_by_an_error_kills_a_program():
@@ -191,7 +208,7 @@ def test_leaving_by_an_error_kills_a_program():
     ):
         raise ValueError("ours")
 
-    assert not alive(program.pid)
+    assert not programs.alive(program.pid)
 
 
 def test_a_stop_is_heard_while_waiting_for_a_program():
@@ -203,7 +220,7 @@ def test_a_stop_is_heard_while_waiting_for_a_program():
     ):
         program.require_success()
 
-    assert not alive(program.pid)
+    assert not programs.alive(program.pid)
 
 
 PARENT = """
@@ -226,13 +243,13 @@ def test_a_program_dies_with_a_parent_that_is_killed():
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
     name = pathlib.Path(f"/proc/{pid}/comm")
-    eventually(lambda: name.read_text() == "sleep\n")
+    programs.eventually(lambda: name.read_text() == "sleep\n")
 
     parent.kill()
 
     parent.wait()
     parent.stdout.close()
-    eventually(lambda: not alive(pid))
+    programs.eventually(lambda: not programs.alive(pid))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is to be fetched, and for whom."""
+
+import dataclasses
+import hashlib
+import pathlib
+
+from glance_tasks import exceptions
+from glance_tasks import ports
+from glance_tasks import redaction
+from glance_tasks.transfer import endpoint
+from glance_tasks.transfer import ledger
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Order:
+    """One fetch, as it was asked for.
+
+    :ivar path: where the file is to be; the ledger lies beside it
+    :ivar algorithms: of the digests, sorted
+    :ivar max_bytes: that the file may have
+    """
+
+    uri: str
+    path: pathlib.Path
+    algorithms: tuple[str, ...]
+    max_bytes: int
+    stop: ports.StopSignal
+    progress: ports.Progress
+
+    @property
+    def shown(self) -> str:
+        """The address without its secrets."""
+        return redaction.plain_uri(self.uri)
+
+    def header(self, identity: endpoint.Identity) -> ledger.Header:
+        """Give the header of this order's ledger."""
+        source = hashlib.sha256(self.uri.encode(errors="surrogateescape"))
+        return ledger.Header(source.hexdigest(), identity, self.algorithms)
+
+    def is_for(self, record: ledger.Record) -> bool:
+        """Tell whether a ledger is that of an order like this one."""
+        return self.header(record.header.identity) == record.header
+
+    def check_size(self, size: int) -> None:
+        """Check that the file may have ``size`` bytes.
+
+        :raises FetchError: ``source_too_big``, when not
+        """
+        if size > self.max_bytes:
+            raise exceptions.FetchError(
+                f"{self.shown} has {size} bytes or more; expected at most"
+                f" {self.max_bytes}",
+                code="source_too_big",
+            )

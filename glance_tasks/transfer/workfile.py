@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The file being fetched, together with its ledger."""
+
+import errno
+import os
+import pathlib
+import stat
+
+from glance_tasks.transfer import ledger
+from glance_tasks.transfer import pipeline
+
+_EXISTING = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def open_existing(path: pathlib.Path) -> int | None:
+    """Open the file an earlier run left; None when there is no such file."""
+    try:
+        fd = os.open(path, _EXISTING)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP):
+            return None
+        raise
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    return None
+
+
+def size(path: pathlib.Path) -> int:
+    """Give the size in bytes of what is at ``path``; 0 for nothing."""
+    try:
+        return path.lstat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+class WorkFile:
+    """A file open for writing whose ledger vouches for its beginning.
+
+    :meth:`write` and :meth:`save` may run at the same time, each in one
+    thread.
+    """
+
+    def __init__(
+        self, path: pathlib.Path, fd: int, record: ledger.Record
+    ) -> None:
+        """Take over ``fd`` and put a ledger saying ``record`` in place."""
+        self._fd = fd
+        try:
+            self._ledger = ledger.Ledger(path, record)
+        except BaseException:
+            os.close(fd)
+            raise
+
+    @classmethod
+    def anew(cls, path: pathlib.Path, header: ledger.Header) -> "WorkFile":
+        """Replace whatever is at ``path`` by an empty file.
+
+        Nothing is truncated: a predecessor that was only frozen may still
+        hold the old file open and must not write into ours.
+        """
+        ledger.remove(path)
+        return cls(path, ledger.create(path), ledger.Record(header))
+
+    def write(self, piece: memoryview, offset: int) -> None:
+        """Write all of ``piece``."""
+        while piece:
+            count = os.pwrite(self._fd, piece, offset)
+            piece, offset = piece[count:], offset + count
+
+    def save(
+        self, snapshot: pipeline.Snapshot, offset: int, done: bool
+    ) -> ledger.Mark:
+        """Make the bytes before ``offset`` durable, then note it."""
+        digests = snapshot.digests()
+        os.fdatasync(self._fd)
+        mark = ledger.Mark(offset, digests, done)
+        self._ledger.add(mark)
+        return mark
+
+    def close(self) -> None:
+        """Close the file and its ledger."""
+        self._ledger.close()
+        os.close(self._fd)
