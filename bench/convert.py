@@ -118,7 +118,7 @@ def main() -> None:
             seconds = qemu_img(image, folder / "b", "md5sum", "sha512sum")
             note("qemu-img, then md5sum, sha512sum", seconds)
             note("qemu-img alone", qemu_img(image, folder / "b"))
-    rows = [("", "MiB/s", "of the limit")]
+    rows: list[tuple[str, ...]] = [("", "MiB/s", "of the limit")]
     rows += [
         (name, f"{rate:.0f}", f"{rate / rates[LIMIT]:.2f}")
         for name, rate in rates.items()

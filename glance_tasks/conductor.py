@@ -230,8 +230,9 @@ class Conductor:
         task_id = run.claim.task.id
         try:
             run.flush()
-            self._services.board.give_back(run.claim)
-            LOG.info("Task %s: given back", task_id)
+            given = self._services.board.give_back(run.claim)
+            what = "given back" if given else "its lease was lost"
+            LOG.info("Task %s: %s", task_id, what)
         except exceptions.DatabaseUnreachable as error:
             LOG.warning("Task %s: could not be given back: %s", task_id, error)
 

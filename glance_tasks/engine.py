@@ -212,7 +212,7 @@ class TaskEngine:
             faults.append(("limit", f"is {limit}; expected 0 or more"))
         if faults:
             raise exceptions.InvalidInput(faults)
-        planning.check_texts(**(filters or {}))
+        task.check_texts(**(filters or {}))
         return self.tasks.find(
             requester,
             filters=filters,

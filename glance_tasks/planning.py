@@ -50,7 +50,9 @@ def draft(
     if not isinstance(task_input, Mapping):
         raise exceptions.InvalidInput([("", "is no JSON object")])
     project = owner if owner is not None else who.project_id
-    check_texts(owner=project, user_id=who.user_id, request_id=who.request_id)
+    task.check_texts(
+        owner=project, user_id=who.user_id, request_id=who.request_id
+    )
     now = datetime.datetime.now(datetime.UTC)
     return task.Task(
         id=str(uuid.uuid4()),
@@ -144,27 +146,6 @@ def _skipped(
             f" {', '.join(task_type.optional_steps) or 'none'}"
         )
     return skipped
-
-
-def check_texts(**texts: Any) -> None:
-    """Return when every value is a text that a column of ours can hold.
-
-    :raises InvalidInput: with the name of each that is not; None is fine
-    """
-    faults = [
-        (name, "is no text of at most 255 printable characters")
-        for name, text in texts.items()
-        if text is not None
-        and not (
-            isinstance(text, str) and len(text) <= 255 and _is_clean(text)
-        )
-    ]
-    if faults:
-        raise exceptions.InvalidInput(faults)
-
-
-def _is_clean(text: str) -> bool:
-    return not any(ord(c) < 32 or 0xD800 <= ord(c) <= 0xDFFF for c in text)
 
 
 def chosen(pairs: Iterable[str], type_name: str) -> set[str]:

@@ -13,6 +13,8 @@ import datetime
 import enum
 from typing import Any
 
+from glance_tasks import exceptions
+
 
 class Status(enum.StrEnum):
     """The four words of Glance's Tasks API; they only ever move on."""
@@ -129,17 +131,51 @@ def draw_moves(moves: Iterable[Move] = MOVES) -> str:
     return "\n".join([*lines, f"    {LAST} --> [*]"])
 
 
+def check_texts(**texts: Any) -> None:
+    """Return when every value can be kept, and compared, as a column's text.
+
+    MariaDB takes ``"demo "`` for ``"demo"``, PostgreSQL takes no NUL.
+
+    :raises InvalidInput: with the name of each that is not; None is fine
+    """
+    faults = [
+        (name, "is no text of at most 255 printable characters")
+        for name, text in texts.items()
+        if text is not None and not _is_plain(text)
+    ]
+    if faults:
+        raise exceptions.InvalidInput(faults)
+
+
+def _is_plain(text: Any) -> bool:
+    return (
+        isinstance(text, str)
+        and len(text) <= 255
+        and text == text.strip()
+        and not any(ord(c) < 32 or 0xD800 <= ord(c) <= 0xDFFF for c in text)
+    )
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Requester:
     """Who asks. Where a call takes None instead, the operator asks.
 
     :ivar project_id: whose tasks may be seen; becomes a new task's owner
+    :raises InvalidInput: when an id is no text that a column can hold
     """
 
     project_id: str
     user_id: str | None = None
     roles: tuple[str, ...] = ()
     request_id: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse ids that a database would take for another's."""
+        check_texts(
+            project_id=self.project_id,
+            user_id=self.user_id,
+            request_id=self.request_id,
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

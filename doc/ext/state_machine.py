@@ -8,8 +8,8 @@ other as the Mermaid text that people paste elsewhere.
 from typing import Any
 
 from docutils import nodes
+import drawings
 from sphinx import application
-from sphinx.ext import graphviz
 from sphinx.util import docutils as sphinx_docutils
 
 from glance_tasks import task
@@ -42,9 +42,8 @@ class TaskPhases(sphinx_docutils.SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Give one figure."""
         self.env.note_dependency(task.__file__)
-        picture = graphviz.graphviz(code=dot(), options={})
-        picture["alt"] = "The phases of a task and what moves it on"
-        return [picture]
+        alt = "The phases of a task and what moves it on"
+        return [drawings.drawing(dot(), task.draw_moves(), alt)]
 
 
 class TaskPhasesText(sphinx_docutils.SphinxDirective):
@@ -53,8 +52,7 @@ class TaskPhasesText(sphinx_docutils.SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Give one literal block."""
         self.env.note_dependency(task.__file__)
-        text = task.draw_moves()
-        return [nodes.literal_block(text, text, language="text")]
+        return [drawings.literal(task.draw_moves())]
 
 
 def setup(app: application.Sphinx) -> dict[str, Any]:

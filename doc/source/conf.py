@@ -18,7 +18,10 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.graphviz",
     "stevedore.sphinxext",
+    "command_reference",
     "failure_codes",
+    "flow_graph",
+    "public_names",
     "state_machine",
 ]
 
@@ -34,6 +37,10 @@ else:
 
 # openstackdocstheme asks git about every page, warns where there is none, and
 # its pages call an analytics service; alabaster needs nothing from outside.
+autoprogram_cliff_app_dist_name = "glance-tasks"
+# What only says how cells are written; -h of every command has them.
+autoprogram_cliff_ignored = "--help,--noindent,--prefix,--print-empty,--quote"
+
 html_theme = "alabaster"
 html_theme_options = {
     "description": "Long image operations as durable tasks",

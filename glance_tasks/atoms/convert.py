@@ -93,13 +93,14 @@ class ConvertImage(plugin.Atom):
 
     @contextlib.contextmanager
     def _held(self) -> Iterator[None]:
-        """Say that the lease is lost where that is why files are gone.
+        """Say that the lease is lost where that is why it failed.
 
-        A successor of a frozen process moves its work directory away.
+        A successor of a frozen process moves its work directory away, and
+        may have files of its own in that place.
         """
         try:
             yield
-        except (OSError, exceptions.ConvertError):
+        except (OSError, exceptions.TaskError):
             self.run.fence.check()
             raise
 

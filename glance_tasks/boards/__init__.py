@@ -47,8 +47,11 @@ class Board(Protocol):
     def renew(self, claims: Iterable[Claim], ttl: float) -> list[Claim]:
         """Prolong leases by ``ttl`` seconds from now; give those lost."""
 
-    def give_back(self, claim: Claim, delay: float = 0.0) -> None:
-        """Let anybody take the task, after ``delay`` seconds."""
+    def give_back(self, claim: Claim, delay: float = 0.0) -> bool:
+        """Let anybody take the task, after ``delay`` seconds.
+
+        :returns: False when the claim had been lost
+        """
 
     def set_aside(self, claim: Claim) -> None:
         """Keep the task from being taken until :meth:`wake`."""

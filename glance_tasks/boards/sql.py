@@ -174,18 +174,19 @@ class SqlBoard:
                 lost.append(claim)
         return lost
 
-    def give_back(self, claim: boards.Claim, delay: float = 0.0) -> None:
-        """Let anybody take the task; nothing happens if it is not held."""
+    def give_back(self, claim: boards.Claim, delay: float = 0.0) -> bool:
+        """Let anybody take the task; False when the claim had been lost."""
         now = models.now()
         with self._database.single() as connection:
-            connection.execute(
+            given = connection.execute(
                 _of(claim).values(
                     state="ready",
                     holder=None,
                     lease_until=None,
                     not_before=now + delay,
                 )
-            )
+            ).rowcount
+        return bool(given)
 
     def set_aside(self, claim: boards.Claim) -> None:
         """Keep the task from being taken until :meth:`wake`."""

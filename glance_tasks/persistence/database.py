@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator
 import contextlib
+import functools
 import pathlib
 import sqlite3
 from typing import Any
@@ -18,6 +19,8 @@ from glance_tasks import exceptions
 # Seconds a SQLite writer waits for another one. Commits take 2 ms there, so
 # only a stalled disk gets near it.
 _SQLITE_BUSY_S = 30
+
+_FROZEN_S = 60
 
 #: What reaches us when a database is away, full or read-only, not when a
 #: statement is wrong.
@@ -194,7 +197,29 @@ def _server_engine(url: sqlalchemy.URL) -> sqlalchemy.Engine:
         # For eventlet: it sleeps each time a connection goes back.
         thread_checkin=False,
     )
+    sqlalchemy.event.listen(
+        engine, "connect", functools.partial(_end_frozen, engine.dialect)
+    )
     return engine
+
+
+def _end_frozen(
+    dialect: sqlalchemy.Dialect, connection: Any, _record: Any
+) -> None:
+    """Have the server end the transaction of a process that was frozen.
+
+    Ours take milliseconds. One that a frozen process holds keeps its task's
+    row locked, and the task from being taken over.
+    """
+    if dialect.name == "postgresql":
+        setting = f"idle_in_transaction_session_timeout = {_FROZEN_S * 1000}"
+    elif getattr(dialect, "is_mariadb", False):
+        setting = f"SESSION idle_write_transaction_timeout = {_FROZEN_S}"
+    else:
+        return
+    with contextlib.closing(connection.cursor()) as cursor:
+        cursor.execute(f"SET {setting}")
+    connection.commit()
 
 
 def _sqlite_engine(url: sqlalchemy.URL) -> sqlalchemy.Engine:

@@ -90,6 +90,8 @@ class TaskRepository:
         except db_exc.DBDuplicateEntry as error:
             raise exceptions.TaskConflict(
                 f"task {new.retry_of} was retried already; retry its retry"
+                if new.retry_of
+                else f"the task {new.id} exists already"
             ) from error
 
     # --- reading -------------------------------------------------------------

@@ -130,7 +130,7 @@ def test_times_are_utc_by_the_databases_clock(engine, queued):
 
 
 @pytest.mark.parametrize(
-    "owner", ["DEMO", "demo ", " demo", "démo", "demo\0", "", "%", "dem_"]
+    "owner", ["DEMO", "demo ", " demo", "démo", "", "%", "dem_"]
 )
 def test_a_task_is_invisible_to_whoever_is_not_exactly_its_owner(
     engine, queued, owner

@@ -52,7 +52,7 @@ def test_a_killed_conversion_goes_on_and_comes_out_right(tmp_path, big):
         running = conversions.killed_at(
             place * MIB, tmp_path, "raw", fetched, inspected
         )
-        assert len(running) == 1
+        assert running == 1
         programs.eventually(lambda: programs.qemus(tmp_path) == [])
     progress = doubles.RecordingProgress()
     ctx = conversions.context(tmp_path, progress=progress)
@@ -82,7 +82,7 @@ def test_a_killed_qemu_img_is_begun_anew_in_a_new_file(tmp_path, big):
         )
         frozen.write(b"from a process that woke up")
 
-    assert len(running) == 1
+    assert running == 1
     assert (
         artifact["checksum"] == conversions.digests(tmp_path / "converted")[0]
     )

@@ -313,8 +313,8 @@ def vhdx(
     """
     count = len(regions) if region_count is None else region_count
     table = struct.pack("<4sIII", b"regi", 0, count, 0)
-    for name, *place in regions:
-        table += _named(name) + struct.pack("<QII", *place)
+    for name, *fields in regions:
+        table += _named(name) + struct.pack("<QII", *fields)
     table = _checked(table.ljust(CLUSTER, b"\0"))
     head = struct.pack("<4sIQ", b"head", 0, 1) + bytes(32) + log
     head = head.ljust(4096, b"\0")

@@ -52,7 +52,7 @@ def make_engine(
     home: pathlib.Path,
     *,
     types: Mapping[str, type[gt.TaskType]] = task_types.TYPES,
-    checks: Mapping[str, type[gt.Atom]] = task_types.CHECKS,
+    check_types: Mapping[str, type[gt.Atom]] = task_types.CHECKS,
     database_url: str | None = None,
     **options: Any,
 ) -> gt.TaskEngine:
@@ -69,7 +69,7 @@ def make_engine(
         database.close()
     return gt.TaskEngine(
         configuration(home, **options),
-        types=gt.Registry(types=types, checks=checks),
+        types=gt.Registry(types=types, checks=check_types),
         catalogue=nothing,
         store=nothing,
     )

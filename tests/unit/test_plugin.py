@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The contract of atoms and task types, as far as no engine is needed."""
 
+import contextlib
 import errno
 import math
 import types
@@ -27,6 +28,10 @@ class Stop:
     def wait(self, seconds):
         """Check at once."""
         self.check()
+
+    def undoing(self):
+        """Hear everything all the same."""
+        return contextlib.nullcontext()
 
 
 def context(stop=None):

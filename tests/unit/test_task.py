@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from glance_tasks import exceptions
 from glance_tasks import task
 
 QUEUED, PROCESSING, DONE = (
@@ -144,3 +145,20 @@ def test_a_message_says_where_what_and_what_to_do(chosen, message):
 def test_a_snapshot_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         failure().code = "internal"
+
+
+@pytest.mark.parametrize("name", ["project_id", "user_id", "request_id"])
+@pytest.mark.parametrize(
+    "text", ["x" * 256, "a\0b", "a\ud800b", 7, b"x"], ids=ascii
+)
+def test_a_requester_is_made_of_text_that_every_database_takes(name, text):
+    with pytest.raises(exceptions.InvalidInput) as caught:
+        task.Requester(**{"project_id": "demo", name: text})
+
+    assert [pointer for pointer, _ in caught.value.errors] == [name]
+
+
+def test_a_requester_needs_no_more_than_a_project():
+    asking = task.Requester("demo")
+
+    assert (asking.user_id, asking.request_id, asking.roles) == (None, None, ())

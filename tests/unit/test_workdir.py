@@ -77,16 +77,34 @@ def test_a_claim_that_comes_late_takes_nothing_from_its_successor(area):
     assert (area.take(TASK, 2) / "image").read_text() == "the successor's"
 
 
-def test_an_ended_task_leaves_nothing(area):
+def test_a_claim_that_ends_removes_its_own_directory(area):
     (area.take(TASK, 1) / "image").write_text("whole")
 
-    area.remove(TASK)
+    area.remove(TASK, 1)
+
+    assert list(area.root.iterdir()) == []
+
+
+def test_a_claim_that_ends_late_leaves_its_successors_directory(area):
+    (area.take(TASK, 2) / "image").write_text("the successor's")
+
+    area.remove(TASK, 1)
+
+    assert (area.root / TASK / "2" / "image").exists()
+
+
+def test_a_sweep_removes_whatever_claims_left(area):
+    for fence in (1, 7):
+        (area.root / TASK / str(fence)).mkdir(parents=True)
+
+    area.sweep(TASK)
 
     assert list(area.root.iterdir()) == []
 
 
 def test_removing_what_is_not_there_is_no_error(area):
-    area.remove(TASK)
+    area.remove(TASK, 1)
+    area.sweep(TASK)
 
 
 def test_only_directories_of_tasks_are_listed(area):

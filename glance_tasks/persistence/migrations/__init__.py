@@ -33,6 +33,9 @@ def sync(database: db.Database) -> None:
     :raises SchemaBehind: when the schema is that of a newer release
     :raises DatabaseUnreachable: when the database is away
     """
+    if version(database) == HEAD:
+        # Most often, and without SQLite's one write lock.
+        return
     settings = alembic_config.Config()
     settings.set_main_option(
         "script_location", str(pathlib.Path(__file__).parent)
@@ -66,9 +69,12 @@ def _alone(connection: sa.Connection) -> Iterator[None]:
         connection.execute(sa.select(sa.func.get_lock(VERSION_TABLE, 60)))
     try:
         yield
-    finally:
-        if dialect == "mysql":
-            connection.execute(sa.select(sa.func.release_lock(VERSION_TABLE)))
+    except BaseException:
+        # It may be in no state to release the lock; its end does.
+        connection.invalidate()
+        raise
+    if dialect == "mysql":
+        connection.execute(sa.select(sa.func.release_lock(VERSION_TABLE)))
 
 
 def version(database: db.Database) -> str | None:

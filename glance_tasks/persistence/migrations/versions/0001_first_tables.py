@@ -14,6 +14,8 @@ from sqlalchemy.dialects import mysql
 revision = "0001"
 down_revision = None
 
+# if_not_exists: MariaDB commits each CREATE, and a sync that was cut in
+# between must be able to go on.
 LONG = sa.Text().with_variant(mysql.LONGTEXT(), "mysql")
 TABLE: dict[str, Any] = {
     "mysql_engine": "InnoDB",
@@ -42,6 +44,7 @@ def upgrade() -> None:
         sa.Column("fence", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("task_id", "name", name="gt_atoms_name"),
+        if_not_exists=True,
         **TABLE,
     )
     op.create_table(
@@ -59,9 +62,12 @@ def upgrade() -> None:
         sa.Column("text", LONG, nullable=False),
         sa.Column("detail", LONG, nullable=True),
         sa.PrimaryKeyConstraint("id"),
+        if_not_exists=True,
         **TABLE,
     )
-    op.create_index("gt_events_of_task", "gt_events", ["task_id", "id"])
+    op.create_index(
+        "gt_events_of_task", "gt_events", ["task_id", "id"], if_not_exists=True
+    )
     op.create_table(
         "gt_flows",
         sa.Column("task_id", sa.String(length=36), nullable=False),
@@ -71,6 +77,7 @@ def upgrade() -> None:
         sa.Column("type_version", sa.String(length=16), nullable=False),
         sa.Column("fence", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("task_id"),
+        if_not_exists=True,
         **TABLE,
     )
     op.create_table(
@@ -88,11 +95,20 @@ def upgrade() -> None:
             "state IN ('ready', 'held', 'waiting')", name="gt_jobs_state"
         ),
         sa.PrimaryKeyConstraint("task_id"),
+        if_not_exists=True,
         **TABLE,
     )
-    op.create_index("gt_jobs_lapsed", "gt_jobs", ["state", "lease_until"])
     op.create_index(
-        "gt_jobs_next", "gt_jobs", ["state", "rank", "sequence", "not_before"]
+        "gt_jobs_lapsed",
+        "gt_jobs",
+        ["state", "lease_until"],
+        if_not_exists=True,
+    )
+    op.create_index(
+        "gt_jobs_next",
+        "gt_jobs",
+        ["state", "rank", "sequence", "not_before"],
+        if_not_exists=True,
     )
     op.create_table(
         "gt_locks",
@@ -100,9 +116,12 @@ def upgrade() -> None:
         sa.Column("task_id", sa.String(length=36), nullable=False),
         sa.Column("exclusive", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("resource", "task_id"),
+        if_not_exists=True,
         **TABLE,
     )
-    op.create_index("gt_locks_of_task", "gt_locks", ["task_id"])
+    op.create_index(
+        "gt_locks_of_task", "gt_locks", ["task_id"], if_not_exists=True
+    )
     op.create_table(
         "gt_secrets",
         sa.Column("task_id", sa.String(length=36), nullable=False),
@@ -110,6 +129,7 @@ def upgrade() -> None:
         sa.Column("key_id", sa.String(length=255), nullable=False),
         sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("task_id", "name"),
+        if_not_exists=True,
         **TABLE,
     )
     op.create_table(
@@ -160,14 +180,27 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("retry_of"),
+        if_not_exists=True,
         **TABLE,
     )
-    op.create_index("gt_tasks_expiry", "gt_tasks", ["expires_at"])
-    op.create_index("gt_tasks_newest", "gt_tasks", ["created_at", "id"])
-    op.create_index("gt_tasks_of_image", "gt_tasks", ["image_id"])
     op.create_index(
-        "gt_tasks_of_owner", "gt_tasks", ["owner", "created_at", "id"]
+        "gt_tasks_expiry", "gt_tasks", ["expires_at"], if_not_exists=True
     )
     op.create_index(
-        "gt_tasks_of_status", "gt_tasks", ["status", "created_at", "id"]
+        "gt_tasks_newest", "gt_tasks", ["created_at", "id"], if_not_exists=True
+    )
+    op.create_index(
+        "gt_tasks_of_image", "gt_tasks", ["image_id"], if_not_exists=True
+    )
+    op.create_index(
+        "gt_tasks_of_owner",
+        "gt_tasks",
+        ["owner", "created_at", "id"],
+        if_not_exists=True,
+    )
+    op.create_index(
+        "gt_tasks_of_status",
+        "gt_tasks",
+        ["status", "created_at", "id"],
+        if_not_exists=True,
     )

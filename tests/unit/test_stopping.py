@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What makes an atom leave, and what it does not hear while it undoes."""
+
+import threading
+
+import pytest
+
+import glance_tasks as gt
+from glance_tasks import exceptions
+from glance_tasks import stopping
+
+VERDICT = gt.TaskError("enough", code="gave_up")
+
+
+@pytest.fixture
+def signal():
+    return stopping.RunSignal()
+
+
+def test_a_run_that_may_go_on_is_not_stopped(signal):
+    signal.check()
+    signal.wait(0)
+
+    assert not signal.interrupted
+
+
+@pytest.mark.parametrize("ask", ["check", "wait"])
+def test_an_interrupt_makes_atoms_leave(signal, ask):
+    signal.interrupt()
+
+    with pytest.raises(exceptions.RunInterrupted):
+        getattr(signal, ask)(*([60] if ask == "wait" else []))
+    assert signal.interrupted
+
+
+def test_an_interrupt_ends_a_wait(signal):
+    left = []
+
+    def wait():
+        try:
+            signal.wait(600)
+        except exceptions.RunInterrupted:
+            left.append("interrupted")
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    signal.interrupt()
+    thread.join(60)
+
+    assert left == ["interrupted"]
+
+
+def test_a_verdict_makes_atoms_fail_again_and_again(signal):
+    signal.condemn(VERDICT)
+
+    for _ in range(2):
+        with pytest.raises(gt.TaskError) as caught:
+            signal.check()
+        assert caught.value is VERDICT
+
+
+def test_a_verdict_is_not_heard_by_what_undoes(signal):
+    signal.condemn(VERDICT)
+
+    with signal.undoing():
+        signal.check()
+
+    with pytest.raises(gt.TaskError):
+        signal.check()
+
+
+def test_a_verdict_is_not_heard_after_an_undoing_within_another(signal):
+    # A revert() that calls its base's revert() first.
+    signal.condemn(VERDICT)
+
+    with signal.undoing():
+        with signal.undoing():
+            signal.check()
+        signal.check()
+
+
+def test_a_verdict_is_heard_by_other_threads_while_one_undoes(signal):
+    signal.condemn(VERDICT)
+    heard = []
+
+    def other():
+        try:
+            signal.check()
+        except gt.TaskError as error:
+            heard.append(error)
+
+    with signal.undoing():
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+
+    assert heard == [VERDICT]
+
+
+def test_an_interrupt_is_heard_by_what_undoes(signal):
+    signal.interrupt()
+
+    with signal.undoing(), pytest.raises(exceptions.RunInterrupted):
+        signal.check()
