@@ -35,12 +35,12 @@ else:
     exclude_patterns.append("releasenotes.rst")
     suppress_warnings = ["toc.excluded"]
 
-# openstackdocstheme asks git about every page, warns where there is none, and
-# its pages call an analytics service; alabaster needs nothing from outside.
 autoprogram_cliff_app_dist_name = "glance-tasks"
 # What only says how cells are written; -h of every command has them.
 autoprogram_cliff_ignored = "--help,--noindent,--prefix,--print-empty,--quote"
 
+# openstackdocstheme asks git about every page, warns where there is none, and
+# its pages call an analytics service; alabaster needs nothing from outside.
 html_theme = "alabaster"
 html_theme_options = {
     "description": "Long image operations as durable tasks",

@@ -5,18 +5,15 @@ import datetime
 import json
 import logging
 from typing import Any
-from typing import TYPE_CHECKING
 
 from cliff import command
 from cliff import lister
 from cliff import show
+from oslo_config import cfg
 
 from glance_tasks import engine as task_engine
 from glance_tasks import exceptions
 from glance_tasks import redaction
-
-if TYPE_CHECKING:
-    from glance_tasks.cmd import main
 
 LOG = logging.getLogger(__name__)
 
@@ -32,10 +29,22 @@ _CODES: tuple[tuple[type[BaseException], int], ...] = (
 )
 
 
+class Application(Protocol):
+    """What a command needs of the frame around it."""
+
+    conf: cfg.ConfigOpts
+    stdin: TextIO
+    stdout: TextIO
+    stderr: TextIO
+
+    def engine(self) -> task_engine.TaskEngine:
+        """Make the engine of the configuration."""
+
+
 class Answer(command.Command):
     """A command whose errors are one line and an exit code."""
 
-    app: "main.GlanceTasks"
+    app: Application
 
     def run(self, parsed_args: Any) -> int:
         """Run the command; give its exit code."""
