@@ -71,6 +71,11 @@ class CheckResult(plugin.Atom):
     def execute(self, **results: Any) -> Any:
         """Give the result the task will show."""
         result = self._task_type.result(results)
+        if not isinstance(result, dict):
+            raise exceptions.TaskError(
+                f"the result is a {type(result).__name__}; expected a dict",
+                code="result_invalid",
+            )
         try:
             schema.validate(self._task_type.result_schema, result)
         except exceptions.InvalidInput as error:
@@ -132,9 +137,9 @@ def _flow_of(
 ) -> taskflow_flow.Flow:
     try:
         flow = task_type.build(ctx)
-    except (exceptions.GlanceTasksError, exceptions.RunInterrupted):
+    except exceptions.GlanceTasksError:
         raise
-    except BaseException as error:  # a plugin raises anything
+    except (Exception, SystemExit) as error:  # a plugin raises anything
         raise exceptions.BrokenPlugin(
             f"build() of {ctx.task.type!r} raised {type(error).__name__}:"
             f" {error}"

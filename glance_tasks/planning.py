@@ -117,7 +117,7 @@ def _own_plan(
         return dict(plugin.plain(dict(task_type.plan(ctx)), whose))
     except exceptions.InvalidInput:
         raise
-    except Exception as error:  # a plugin raises anything
+    except (Exception, SystemExit) as error:  # a plugin raises anything
         raise exceptions.BrokenPlugin(
             f"{whose} raised {type(error).__name__}: {error}"
         ) from error

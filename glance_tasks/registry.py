@@ -14,6 +14,8 @@ import threading
 from typing import Any
 from typing import TypeVar
 
+from stevedore import named
+
 from glance_tasks import exceptions
 from glance_tasks import plugin
 from glance_tasks import schema
@@ -95,14 +97,20 @@ class Registry:
 
 
 def _installed(group: str, broken: dict[str, str]) -> dict[str, Any]:
+    def failed(_manager: Any, entry: Any, error: BaseException) -> None:
+        broken[entry.name] = _reason(error)
+
     found = {}
-    # Not by stevedore: it passes an AssertionError of one plugin on, and then
-    # no other is loaded.
-    for entry in metadata.entry_points(group=group):
+    # One by one: stevedore passes an AssertionError of one plugin on, and
+    # then no other would be loaded.
+    for name in {entry.name for entry in metadata.entry_points(group=group)}:
         try:
-            found[entry.name] = entry.load()
-        except BaseException as error:  # noqa: BLE001 - SystemExit too
-            broken[entry.name] = _reason(error)
+            loaded = named.NamedExtensionManager(
+                group, [name], on_load_failure_callback=failed
+            )
+            found.update({item.name: item.plugin for item in loaded})
+        except (AssertionError, SystemExit) as error:
+            broken[name] = _reason(error)
     return found
 
 

@@ -196,9 +196,11 @@ class Run:
         missing = isinstance(error, exceptions.TaskTypeNotFound)
         LOG.warning("Task %s cannot run: %s", held.id, error)
         if began or missing:
+            if held.queue_reason != str(error):
+                # Only once: it is tried again every minute, perhaps for days.
+                self._report.append("set_aside", str(error))
+                self._report.flush()
             services.tasks.set_queue_reason(held.id, held.fence, str(error))
-            self._report.append("set_aside", str(error))
-            self._report.flush()
             services.board.set_aside(self.claim)
             return
         failure = failures.of_error(
@@ -220,7 +222,7 @@ class Run:
         self._signal_if_refused_early()
         with contextlib.closing(backend):
             detail = self._run_flow(built, backend, parallel)
-        self._conclude(detail)
+        self._conclude(detail, built)
 
     def _run_flow(
         self,
@@ -292,14 +294,14 @@ class Run:
 
     # --- the outcome ---------------------------------------------------------
 
-    def _conclude(self, detail: Any) -> None:
+    def _conclude(self, detail: Any, built: building.Built) -> None:
         atoms = list(detail)
         failed = [a for a in atoms if a.failure or a.revert_failure]
         if detail.state == states.SUCCESS:
             last = next(a for a in atoms if a.name == "CheckResult")
             self._end(result=last.results)
         else:
-            self._end(failure=_cause(failed, atoms))
+            self._end(failure=_cause(failed, _not_undone(atoms, built)))
 
     def _end(
         self,
@@ -345,7 +347,24 @@ def _has_ended(state: str, detail: Any) -> bool:
     return state in _ENDED
 
 
-def _cause(failed: list[Any], atoms: list[Any]) -> task.Failure:
+def _not_undone(atoms: list[Any], built: building.Built) -> list[str]:
+    """Name the atoms whose effects stay where the undoing was stopped.
+
+    What the others leave is in the work directory, which goes.
+    """
+    leaving = {
+        node.name
+        for node in built.graph.nodes
+        if node.behaviour == "compensated"
+    }
+    return [
+        atom.name
+        for atom in atoms
+        if atom.state == states.SUCCESS and atom.name in leaving
+    ]
+
+
+def _cause(failed: list[Any], not_undone: list[str]) -> task.Failure:
     """Give the first failure, and what could not be undone."""
     stored = [
         failures.reduce(a.failure, a.name)
@@ -362,11 +381,7 @@ def _cause(failed: list[Any], atoms: list[Any]) -> task.Failure:
     ]
     left = [f"{f['step']}: {f['summary']}" for f in undone]
     # Where one cannot be undone TaskFlow stops; those before it stay done.
-    left += [
-        f"{a.name}: was not undone"
-        for a in atoms
-        if a.state == states.SUCCESS and undone
-    ]
+    left += [f"{name}: was not undone" for name in not_undone]
     return dataclasses.replace(
         task.Failure.from_dict(first["failure"]), left_behind=tuple(left)
     )

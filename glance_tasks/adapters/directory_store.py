@@ -99,8 +99,11 @@ class DirectoryStore:
             if not self._root.is_dir():
                 return
             self._remove_parts(key, fence.number)
-            target.unlink(missing_ok=True)
-            _sync(self._root)
+            # A file system that became read-only refuses to unlink even
+            # what is not there.
+            if os.path.lexists(target):
+                target.unlink(missing_ok=True)
+                _sync(self._root)
 
     def size(self, key: str) -> int | None:
         """Give the object's size in bytes, None when there is none."""

@@ -154,7 +154,6 @@ class SqlBoard:
                     (_TASKS.c.phase == queued, task.Phase.PROCESSING.value),
                     else_=_TASKS.c.phase,
                 ),
-                queue_reason=None,
                 started_at=sa.func.coalesce(_TASKS.c.started_at, now),
                 updated_at=now,
             )

@@ -5,6 +5,8 @@ import datetime
 import json
 import logging
 from typing import Any
+from typing import Protocol
+from typing import TextIO
 
 from cliff import command
 from cliff import lister
@@ -39,6 +41,7 @@ class Application(Protocol):
 
     def engine(self) -> task_engine.TaskEngine:
         """Make the engine of the configuration."""
+        ...
 
 
 class Answer(command.Command):

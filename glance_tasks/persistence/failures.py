@@ -111,5 +111,5 @@ def _traceback(failure: taskflow_failure.Failure) -> str:
 def _text(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception as broken:  # noqa: BLE001 - a foreign __str__
+    except BaseException as broken:  # noqa: BLE001 - a foreign __str__
         return f"(its text raised {type(broken).__name__})"

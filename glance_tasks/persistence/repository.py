@@ -231,6 +231,7 @@ class TaskRepository:
         values: dict[str, Any] = {
             "phase": phase.value,
             "progress": json.dumps(dict(progress)),
+            "queue_reason": None,
             "updated_at": models.now(),
         }
         if advanced:

@@ -199,11 +199,6 @@ def listing(root: pathlib.Path) -> dict[str, Any]:
     }
 
 
-def table_names(engine: sa.Engine) -> set[str]:
-    """Name the tables there are, also those that are not ours."""
-    return set(sa.inspect(engine).get_table_names())
-
-
 def dump(engine: gt.TaskEngine) -> dict[str, list[Any]]:
     """Give every row of every table there is, also of those not ours."""
     found = sa.MetaData()
