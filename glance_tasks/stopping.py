@@ -33,11 +33,12 @@ class RunSignal:
     @contextlib.contextmanager
     def undoing(self) -> Iterator[None]:
         """Hear no verdict in this thread meanwhile: it undoes by order."""
+        before = getattr(self._undoing, "active", False)
         self._undoing.active = True
         try:
             yield
         finally:
-            self._undoing.active = False
+            self._undoing.active = before
 
     @property
     def interrupted(self) -> bool:

@@ -37,7 +37,9 @@ else:
 
 autoprogram_cliff_app_dist_name = "glance-tasks"
 # What only says how cells are written; -h of every command has them.
-autoprogram_cliff_ignored = "--help,--noindent,--prefix,--print-empty,--quote"
+autoprogram_cliff_ignored = [
+    *("--help", "--noindent", "--prefix", "--print-empty", "--quote"),
+]
 
 # openstackdocstheme asks git about every page, warns where there is none, and
 # its pages call an analytics service; alabaster needs nothing from outside.

@@ -47,7 +47,7 @@ class Application(Protocol):
 class Answer(command.Command):
     """A command whose errors are one line and an exit code."""
 
-    app: Application
+    app: Application  # type: ignore[assignment]  # cliff's App lacks conf
 
     def run(self, parsed_args: Any) -> int:
         """Run the command; give its exit code."""

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A catalogue of a service's own, in memory."""
+
+from collections.abc import Sequence
+import threading
+
+from glance_tasks import CatalogueError
+from glance_tasks import Image
+from glance_tasks import ImageNotFound
+from glance_tasks import ports
+from glance_tasks.exceptions import LeaseLost
+
+
+class MemoryCatalogue:
+    """Images by id, each with the fence of who touched it last."""
+
+    def __init__(self) -> None:
+        """Begin with no image."""
+        self._lock = threading.Lock()
+        self._images: dict[str, tuple[int, Image | None]] = {}
+
+    def publish(self, image: Image, fence: int) -> None:
+        """Make ``image`` visible; again changes nothing."""
+        with self._lock:
+            last, found = self._images.get(image.id, (0, None))
+            self._refuse_smaller(fence, last)
+            if found not in (None, image):
+                raise CatalogueError(
+                    f"image {image.id} exists already", code="image_exists"
+                )
+            self._images[image.id] = fence, image
+
+    def withdraw(self, image_id: str, fence: int) -> None:
+        """Remove the image, and keep the fence."""
+        with self._lock:
+            last, _ = self._images.get(image_id, (0, None))
+            self._refuse_smaller(fence, last)
+            self._images[image_id] = fence, None
+
+    @staticmethod
+    def _refuse_smaller(fence: int, last: int) -> None:
+        if fence < last:
+            raise LeaseLost(f"claim {last} came after claim {fence}")
+
+    def get(self, image_id: str) -> Image:
+        """Give one image."""
+        _, found = self._images.get(image_id, (0, None))
+        if found is None:
+            raise ImageNotFound(f"there is no image {image_id}")
+        return found
+
+    def find(
+        self, *, limit: int = 25, marker: str | None = None
+    ) -> Sequence[Image]:
+        """List images, newest first, those after ``marker``."""
+        kept = [image for _, image in self._images.values() if image][::-1]
+        ids = [image.id for image in kept]
+        first = ids.index(marker) + 1 if marker else 0
+        return kept[first : first + limit]
+
+
+CATALOGUE: ports.ImageCatalog = MemoryCatalogue()
