@@ -16,6 +16,7 @@ import uuid
 from glance_tasks import boards
 from glance_tasks import engine as task_engine
 from glance_tasks import exceptions
+from glance_tasks import executor
 from glance_tasks import presence
 from glance_tasks import reaper
 from glance_tasks import runner
@@ -65,7 +66,7 @@ class Conductor:
         self._loop: threading.Thread | None = None
         self._pulse: threading.Thread | None = None
         self._presence: presence.Presence | None = None
-        self._executor = runner.CountingExecutor(max(2, self._max_tasks))
+        self._executor = executor.CountingExecutor(max(2, self._max_tasks))
         self._slots = concurrent.futures.ThreadPoolExecutor(
             self._max_tasks, thread_name_prefix="glance-tasks-run"
         )

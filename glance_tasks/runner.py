@@ -2,14 +2,11 @@
 """One run of one task: from its claim to its outcome, or to where it left."""
 
 from collections.abc import Mapping
-import concurrent.futures
 import contextlib
 import dataclasses
 import logging
-import threading
 from typing import Any
 
-import futurist
 from taskflow import engines
 from taskflow import states
 from taskflow.types import failure as taskflow_failure
@@ -17,6 +14,7 @@ from taskflow.types import failure as taskflow_failure
 from glance_tasks import boards
 from glance_tasks import building
 from glance_tasks import exceptions
+from glance_tasks import executor
 from glance_tasks import recovery
 from glance_tasks import registry
 from glance_tasks import reporting
@@ -32,36 +30,6 @@ from glance_tasks.persistence import repository
 LOG = logging.getLogger(__name__)
 
 _ENDED = frozenset({states.SUCCESS, states.REVERTED, states.FAILURE})
-
-
-class CountingExecutor(futurist.ThreadPoolExecutor):
-    """One thread pool for every parallel flow of a conductor.
-
-    A BaseException makes a parallel engine return at once while other atoms
-    of its flow go on; :meth:`join` waits for them, so that the resumed run
-    does not meet them beside itself.
-    """
-
-    def __init__(self, max_workers: int) -> None:
-        """Make a pool of ``max_workers`` threads."""
-        super().__init__(max_workers=max_workers)
-        self._out: dict[int, set[concurrent.futures.Future[Any]]] = {}
-
-    def submit(  # type: ignore[override]  # positional as TaskFlow calls it
-        self, fn: Any, *args: Any, **kwargs: Any
-    ) -> Any:
-        """Run ``fn``, on the account of the calling thread."""
-        future = super().submit(fn, *args, **kwargs)
-        out = self._out.setdefault(threading.get_ident(), set())
-        out.add(future)
-        future.add_done_callback(out.discard)
-        return future
-
-    def join(self) -> None:
-        """Wait for what the calling thread has out."""
-        concurrent.futures.wait(
-            list(self._out.pop(threading.get_ident(), set()))
-        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -96,16 +64,16 @@ class Run:
         self,
         services: Services,
         claim: boards.Claim,
-        executor: CountingExecutor | None = None,
+        pool: executor.CountingExecutor | None = None,
     ) -> None:
         """Run the task of ``claim``.
 
-        :param executor: for types that ask for the parallel engine
+        :param pool: for types that ask for the parallel engine
         """
         self.claim = claim
         self._services = services
         self._task = claim.task
-        self._executor = executor
+        self._pool = pool
         self._report = reporting.Report(services.tasks, claim.task)
         self._signal = stopping.RunSignal()
         self._fence = stopping.RunFence(
@@ -234,7 +202,7 @@ class Run:
         detail = backend.load(built.flow.name)
         if detail.state not in _ENDED:
             options = (
-                {"engine": "parallel", "executor": self._executor}
+                {"engine": "parallel", "executor": self._pool}
                 if parallel
                 else {"engine": "serial"}
             )
@@ -289,8 +257,8 @@ class Run:
                 raise
             LOG.debug("Task %s failed", self._task.id, exc_info=True)
         finally:
-            if self._executor is not None:
-                self._executor.join()
+            if self._pool is not None:
+                self._pool.join()
 
     # --- the outcome ---------------------------------------------------------
 

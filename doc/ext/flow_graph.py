@@ -41,7 +41,7 @@ class FlowGraph(sphinx_docutils.SphinxDirective):
 
     required_arguments = 1
     has_content = True
-    option_spec = {"text": directives.flag}  # noqa: RUF012
+    option_spec = {"text": directives.flag}
 
     def run(self) -> list[nodes.Node]:
         """Give a picture, and the text when it is asked for."""

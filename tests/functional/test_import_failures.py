@@ -33,7 +33,6 @@ SECRET = "s3cr3t"
 #: A signed address: whoever has it has the object.
 PATH = f"/disk?X-Signature={SECRET}"
 NOISE = importing.noise(300_000)
-ROOMY = 16 << 10
 
 
 # --- the stage, and what is arranged on it -----------------------------------
@@ -333,8 +332,7 @@ def limited(target, size=4 * MIB, **tiny):
 
 
 def little_memory(stage):
-    stage.option("glance_tasks_convert", memory=1 << 30)
-    stage.limits(memory=64 << 20)
+    stage.limits(memory=16 << 20)
     return stage.serve(stage.disk(), "qcow2", "vmdk")
 
 
@@ -442,6 +440,12 @@ CASES = {
     ),
     "a file that is gone": (file_gone, FETCH, "source_not_found", "not there"),
     "another digest": (promised, FETCH, "checksum_mismatch", "0" * 64),
+    "an empty file": (
+        image(b"", "raw"),
+        INSPECT,
+        "image_malformed",
+        "0 bytes",
+    ),
     "raw for qcow2": (
         image(NOISE, "qcow2"),
         INSPECT,
@@ -626,7 +630,9 @@ def nothing_left(stage, engine, task):
         found += [str(path) for path in store.iterdir()]
     with contextlib.suppress(exceptions.CatalogueError):
         found += [image.id for image in engine.catalogue.find()]
-    found += [table for table in ("gt_jobs", "gt_locks") if rows(engine, table)]
+    found += [
+        table for table in ("gt_jobs", "gt_locks") if rows(engine, table)
+    ]
     return found
 
 
@@ -693,6 +699,28 @@ def test_what_another_has_stored_under_the_key_stays(stage):
         assert task.failure.code == "store_unavailable"
         assert engine.catalogue.find() == []
         assert importing.left(stage.home / "work") == []
+
+
+def test_what_could_not_be_undone_is_told(stage):
+    class Gone(sql_catalogue.SqlCatalogue):
+        def publish(self, image, fence):
+            self._reader = sa.create_engine(f"sqlite:///{stage.home}")
+            super().publish(image, fence)
+
+    given = stage.serve()
+    with importing.opened(stage.home / "data", catalogue=Gone) as engine:
+        task = play(stage, engine, given)
+
+        failure = task.failure
+        assert (failure.code, failure.step) == (
+            "catalogue_unavailable",
+            REGISTER,
+        )
+        assert [f"{REGISTER}: " in failure.left_behind[0]] == [True]
+        # Whether it was published nobody knows: its data must stay.
+        assert "StoreImage: was not undone" in failure.left_behind
+        assert "Could not be undone: " in task.message
+        assert importing.left(stage.home / "data" / "work") == []
 
 
 # --- what is not even taken on -----------------------------------------------

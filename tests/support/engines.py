@@ -24,6 +24,7 @@ import sqlalchemy as sa
 import glance_tasks as gt
 from glance_tasks import boards
 from glance_tasks import exceptions
+from glance_tasks import executor
 from glance_tasks import runner
 from glance_tasks.persistence import database as db
 from glance_tasks.persistence import migrations
@@ -96,9 +97,9 @@ def claim(
 
 
 @functools.cache
-def _executor() -> runner.CountingExecutor:
+def _executor() -> executor.CountingExecutor:
     # To end one takes a second; the interpreter ends this one.
-    return runner.CountingExecutor(4)
+    return executor.CountingExecutor(4)
 
 
 def run(engine: gt.TaskEngine, held: boards.Claim) -> None:

@@ -123,6 +123,25 @@ class Installation:
             process.kill()
             process.wait()
 
+    def add_plugin(self, name: str, source: str, *groups: str) -> None:
+        """Install a package with one module, for all commands from now on.
+
+        :param source: of the module, which holds a class ``Plugin``
+        :param groups: of the entry points that name it
+        """
+        site = self.config.parent / "site"
+        package = site / f"plugin_{name}-1.dist-info"
+        package.mkdir(parents=True)
+        (site / f"plugin_{name}.py").write_text(source)
+        (package / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: plugin-{name}\nVersion: 1\n"
+        )
+        (package / "entry_points.txt").write_text(
+            "\n".join(f"[{g}]\n{name} = plugin_{name}:Plugin" for g in groups)
+        )
+        self.env["PYTHONPATH"] += os.pathsep + str(site)
+        self.env["XDG_CACHE_HOME"] = str(self.config.parent / "cache")
+
     def conduct(self) -> None:
         """Run a conductor until no task is left that could run."""
         with self.conductor("--until-idle") as process:

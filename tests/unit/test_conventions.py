@@ -15,7 +15,7 @@ from glance_tasks import opts
 ROOT = pathlib.Path(__file__).parents[2]
 LICENCE = "# SPDX-License-Identifier: Apache-2.0"
 LIBRARY = ("glance_tasks", "flows/glance_tasks_flows")
-SOURCE = (*LIBRARY, "bench", "doc/source", "tests", "tools")
+SOURCE = (*LIBRARY, "bench", "doc", "tests", "tools")
 
 #: Modules that would let a row of the database or a file run code.
 UNSAFE_MODULES = {"pickle", "marshal", "shelve", "dill", "cloudpickle"}
