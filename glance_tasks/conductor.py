@@ -27,6 +27,9 @@ LOG = logging.getLogger(__name__)
 # tried again.
 _SWEEP_S = 60.0
 
+# How soon a signal is heard while there is nothing to do.
+_SLICE_S = 0.25
+
 
 class Conductor:
     """Runs the tasks of one engine, up to ``max_tasks`` at a time.
@@ -57,7 +60,9 @@ class Conductor:
         self._max_tasks = max_tasks or conf.max_tasks
         self._ttl = conf.claim_ttl
         self._poll = conf.poll_interval
-        self._stopping = threading.Event()
+        # A plain value: a signal may strike while this very thread holds the
+        # lock of an Event, and setting that would wait for ever.
+        self._stopping = False
         self._ended = threading.Event()
         # Set whenever a slot becomes free, so that the loop looks at once.
         self._free = threading.Event()
@@ -90,7 +95,7 @@ class Conductor:
         Returns within a second or two: atoms look at the stop signal at least
         once a second.
         """
-        self._stopping.set()
+        self._stopping = True
         self._free.set()
         if self._loop is not None:
             self._loop.join()
@@ -111,8 +116,7 @@ class Conductor:
 
     def drain(self) -> None:
         """Make :meth:`run` return; safe to call from a signal handler."""
-        self._stopping.set()
-        self._free.set()
+        self._stopping = True
 
     def run_one(self, task_id: str) -> None:
         """Run that task in this thread, once it can be claimed; then return.
@@ -125,7 +129,6 @@ class Conductor:
             if claim is not None:
                 self._work(self._entered(claim))
         finally:
-            self._stopping.set()
             self._finish()
 
     # --- life ----------------------------------------------------------------
@@ -141,7 +144,7 @@ class Conductor:
         LOG.info("Conductor %s runs %d tasks", self.name, self._max_tasks)
 
     def _finish(self) -> None:
-        self._stopping.set()
+        self._stopping = True
         with self._lock:
             runs = list(self._runs.values())
         for run in runs:
@@ -158,7 +161,7 @@ class Conductor:
 
     def _claim_all(self, until_idle: bool) -> None:
         swept = -_SWEEP_S
-        while not self._stopping.is_set():
+        while not self._stopping:
             try:
                 if time.monotonic() - swept >= _SWEEP_S:
                     self._sweep()
@@ -171,8 +174,15 @@ class Conductor:
                 LOG.warning("%s; trying again", error)
                 claimed = False
             if not claimed:
-                self._free.wait(self._poll)
-                self._free.clear()
+                self._rest()
+
+    def _rest(self) -> None:
+        """Wait until it is time to look again, or a slot is free."""
+        until = time.monotonic() + self._poll
+        while not self._stopping and time.monotonic() < until:
+            if self._free.wait(min(self._poll, _SLICE_S)):
+                break
+        self._free.clear()
 
     def _claim_one(self) -> bool:
         with self._lock:

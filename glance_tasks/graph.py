@@ -19,7 +19,11 @@ from glance_tasks import plugin
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Node:
-    """One atom of a graph."""
+    """One atom of a graph.
+
+    :ivar leaves: whether it leaves something that only its revert removes;
+        what is in the work directory goes with it
+    """
 
     name: str
     kind: str
@@ -27,6 +31,7 @@ class Node:
     phase: str
     requires: tuple[str, ...]
     provides: tuple[str, ...]
+    leaves: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -46,7 +51,10 @@ class Graph:
     def fingerprint(self) -> str:
         """A digest that changes when the graph does, never otherwise."""
         shape = {
-            "nodes": sorted(dataclasses.astuple(node) for node in self.nodes),
+            "nodes": sorted(
+                (node.name, node.kind, node.requires, node.provides)
+                for node in self.nodes
+            ),
             "edges": sorted(self.edges),
         }
         text = json.dumps(shape, sort_keys=True)
@@ -98,10 +106,11 @@ def _atoms_only(execution: Any) -> Any:
 
 def _node(atom: Any) -> Node:
     if isinstance(atom, taskflow_retry.Retry):
-        behaviour, phase = "idempotent", "processing"
+        behaviour, phase, leaves = "idempotent", "processing", False
     elif isinstance(atom, plugin.Atom):
         behaviour = getattr(atom, "behaviour", "")
         phase = atom.phase.value
+        leaves = atom.undoes and behaviour != "resumable"
     else:
         raise exceptions.BrokenPlugin(
             f"{atom.name} is a {type(atom).__name__}; expected an Atom"
@@ -118,6 +127,7 @@ def _node(atom: Any) -> Node:
         phase=phase,
         requires=tuple(sorted(atom.requires)),
         provides=tuple(sorted(atom.provides)),
+        leaves=leaves,
     )
 
 

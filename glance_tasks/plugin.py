@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import errno
 import functools
+import inspect
 import json
 import pathlib
 from typing import Any
@@ -253,6 +254,12 @@ class Atom(taskflow_task.Task):  # type: ignore[misc]
                 f" expected {type(self).__name__}(ctx)"
             )
         return self.ctx
+
+    @property
+    def undoes(self) -> bool:
+        """Whether reverting does anything."""
+        method: Any = inspect.unwrap(type(self).revert)
+        return method is not taskflow_task.Task.revert
 
     def holds(self, result: Any) -> bool:
         """Tell whether what a finished ``execute`` left is still there.

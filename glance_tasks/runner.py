@@ -320,11 +320,7 @@ def _not_undone(atoms: list[Any], built: building.Built) -> list[str]:
 
     What the others leave is in the work directory, which goes.
     """
-    leaving = {
-        node.name
-        for node in built.graph.nodes
-        if node.behaviour == "compensated"
-    }
+    leaving = {node.name for node in built.graph.nodes if node.leaves}
     return [
         atom.name
         for atom in atoms

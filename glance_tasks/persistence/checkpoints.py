@@ -240,8 +240,13 @@ def _is_end(detail: taskflow_models.FlowDetail) -> bool:
 def _encode(atom: taskflow_models.AtomDetail) -> _Row:
     results = atom.results
     if isinstance(atom, taskflow_models.RetryDetail):
+        # A retry controller is no atom of ours, whose results are JSON: one
+        # that tries sets in turn would break the flow, with nothing undone.
         results = [
-            [data, {key: failures.reduce(f, key) for key, f in failed.items()}]
+            [
+                _as_json(data),
+                {key: failures.reduce(f, key) for key, f in failed.items()},
+            ]
             for data, failed in atom.results
         ]
     return {
@@ -276,6 +281,10 @@ def _decode(row: Any) -> taskflow_models.AtomDetail:
 
 def _dump(value: Any) -> str | None:
     return None if value is None else json.dumps(value)
+
+
+def _as_json(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=repr, skipkeys=True))
 
 
 def _dump_failure(failure: Any, name: str) -> str | None:
