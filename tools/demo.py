@@ -189,7 +189,7 @@ def run(*words: str) -> str:
 
     :raises SystemExit: when it fails
     """
-    env = {**os.environ, "COLUMNS": "80"}
+    env = {**os.environ, "COLUMNS": "80", "CLIFF_FIT_WIDTH": "1"}
     done = subprocess.run(
         words, capture_output=True, text=True, check=False, env=env
     )

@@ -60,6 +60,9 @@ class Answer(command.Command):
 
     def _failed(self, error: Exception) -> int:
         LOG.debug("%s failed", self.cmd_name, exc_info=True)
+        if str(error).startswith("No recognized column names"):
+            self._say(str(error))
+            return WRONG_USE
         for kind, code in _CODES:
             if isinstance(error, kind):
                 self._say(str(error))

@@ -64,6 +64,8 @@ class GlanceTasks(app.App):
             description="Run long image operations as durable tasks.",
             version=metadata.version("glance-tasks"),
             command_manager=manager,
+            # Else every command's --help is that of the whole.
+            deferred_help=True,
         )
         self.conf = cfg.ConfigOpts()
 
@@ -77,7 +79,12 @@ class GlanceTasks(app.App):
         parser = super().build_option_parser(
             description,
             version,
-            {"allow_abbrev": False, "epilog": _EPILOG},
+            {
+                "prog": self.NAME,
+                "allow_abbrev": False,
+                "epilog": _EPILOG,
+                **(argparse_kwargs or {}),
+            },
         )
         parser.add_argument(
             "--config-file",
@@ -103,7 +110,7 @@ class GlanceTasks(app.App):
 
         :raises SystemExit: 2, when the configuration cannot be read
         """
-        if not argv:
+        if not argv and not self.options.deferred_help:
             self.parser.print_help(self.stderr)
             raise SystemExit(2)
         try:
@@ -111,6 +118,9 @@ class GlanceTasks(app.App):
         except (cfg.Error, ValueError) as error:
             self.stderr.write(f"glance-tasks: {error}\n")
             raise SystemExit(2) from error
+        if not self.conf.log_file:
+            # oslo.log would write to standard output, into our JSON.
+            self.conf.set_override("use_stderr", True)
         log.setup(self.conf, "glance-tasks")
         self._set_verbosity(argv)
 
@@ -150,6 +160,16 @@ class GlanceTasks(app.App):
         else:
             level = logging.INFO if wordy else logging.WARNING
         logging.getLogger().setLevel(level)
+        # It tells of every connection it looks at.
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+
+    def run_subcommand(self, argv: list[str]) -> int:
+        """Run a command; "did you mean" is no answer, and goes to stderr."""
+        try:
+            self.command_manager.find_command(argv)
+        except ValueError:
+            self.stdout = self.stderr
+        return int(super().run_subcommand(argv))
 
     def engine(self) -> task_engine.TaskEngine:
         """Make the engine of the configuration.

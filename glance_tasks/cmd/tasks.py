@@ -260,7 +260,10 @@ class TaskEvents(answers.ListAnswer):
         rows = []
         for event in self.engine().events(parsed_args.id):
             at = f"{event.at:%Y-%m-%dT%H:%M:%S}.{event.at.microsecond:06}"
-            cells = [f"{at[:-3]}Z", event.kind, event.atom, event.text]
+            atom = event.atom
+            if parsed_args.formatter not in ("json", "yaml"):
+                atom = atom or ""
+            cells = [f"{at[:-3]}Z", event.kind, atom, event.text]
             if parsed_args.long:
                 cells.append(
                     answers.value(
