@@ -92,7 +92,7 @@ class Demo:
     def show(self, *words: str) -> None:
         """Run a glance-tasks command; print what it prints."""
         say(f"$ glance-tasks {' '.join(words[:3])}")
-        say(run(*self.command(*words)))
+        say(run(*self.command(*words, "--max-width", "80")))
 
     # --- what is shown -------------------------------------------------------
 
@@ -108,8 +108,11 @@ class Demo:
                 "container_format": "bare",
             },
         }
-        say(f"$ glance-tasks task submit import '{json.dumps(given)}'")
-        task = self.ask("task", "submit", "import", json.dumps(given))
+        file = self.folder / "import.json"
+        file.write_text(json.dumps(given, indent=2))
+        say(f"$ cat import.json\n{file.read_text()}")
+        say("$ glance-tasks task submit import @import.json")
+        task = self.ask("task", "submit", "import", f"@{file}")
         say(f"task {task['id']} is {task['status']}")
         return str(task["id"])
 
@@ -189,10 +192,7 @@ def run(*words: str) -> str:
 
     :raises SystemExit: when it fails
     """
-    env = {**os.environ, "COLUMNS": "80", "CLIFF_FIT_WIDTH": "1"}
-    done = subprocess.run(
-        words, capture_output=True, text=True, check=False, env=env
-    )
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{words[0]} failed: {done.stderr or done.stdout}")
     return done.stdout.rstrip()
