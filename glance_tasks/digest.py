@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Digests of a stream of bytes, computed beside whoever reads or writes it.
 
-Each algorithm has a thread of its own: hashlib releases the GIL, so md5 and
-sha512 together are as fast as the slower of the two (500 MiB/s here).
+Each algorithm has a thread of its own, and so has the writer where there is
+one: hashlib and pwrite release the GIL, so md5 and sha512 together are as
+fast as the slower of the two (500 MiB/s here). Buffers that go round bound
+what is in memory.
 """
 
 from collections.abc import Callable
@@ -13,13 +15,23 @@ from collections.abc import Sequence
 import concurrent.futures
 import contextlib
 import hashlib
+import itertools
 import os
 import types
 from typing import Protocol
 from typing import Self
+from typing import TypeVar
 
 #: Bytes of one buffer. With 64 KiB a thread switch costs as much as the work.
 BUFFER_SIZE = 1 << 20
+
+#: How many buffers go round.
+BUFFERS = 8
+
+# Seconds of waiting after which the stop signal is looked at.
+_SLICE = 0.25
+
+Result = TypeVar("Result")
 
 
 class State(Protocol):
@@ -42,20 +54,43 @@ def fresh_states(algorithms: Iterable[str]) -> dict[str, State]:
     }
 
 
+def await_result(
+    future: concurrent.futures.Future[Result], check: Callable[[], None]
+) -> Result:
+    """Give what a future gives, with ``check`` called while waiting."""
+    while not future.done():
+        check()
+        concurrent.futures.wait([future], timeout=_SLICE)
+    return future.result()
+
+
 class Snapshot:
-    """The digests of all bytes handed over up to one moment."""
+    """All that was handed over before one moment, hashed and written.
+
+    Any thread may wait for it.
+    """
 
     def __init__(
-        self, copies: Mapping[str, concurrent.futures.Future[State]]
+        self,
+        copies: Mapping[str, concurrent.futures.Future[State]],
+        written: Sequence[concurrent.futures.Future[None]],
     ) -> None:
-        self._copies = copies
+        self._copies, self._written = copies, written
 
     def states(self) -> dict[str, State]:
-        """Give the running hashes, once the threads have come that far."""
+        """Give the running hashes, once the threads have come that far.
+
+        :raises OSError: when something before could not be written
+        """
+        for future in self._written:
+            future.result()
         return {name: copy.result() for name, copy in self._copies.items()}
 
     def hexdigests(self) -> dict[str, str]:
-        """Give the digests, once the threads have come that far."""
+        """Give the digests, once the threads have come that far.
+
+        :raises OSError: when something before could not be written
+        """
         return {name: s.hexdigest() for name, s in self.states().items()}
 
 
@@ -63,52 +98,56 @@ class Digests:
     """Computes digests of one stream, each in a thread of its own.
 
     One thread uses it: it takes a buffer, fills it, hands the filled part
-    over and may read from it (to write it to a file) until it takes the next
-    buffer. Close it, or use it as a context, to end the threads.
+    over and may read from it until it takes the next buffer. What a thread of
+    ours raised comes out where it is next waited for. Close it, or use it as
+    a context, to end the threads.
+
+    :ivar offset: where the next bytes lie in the stream
     """
 
     def __init__(
         self,
-        algorithms: Iterable[str],
+        states: Mapping[str, State],
         *,
-        states: Mapping[str, State] | None = None,
-        buffers: int = 8,
+        write: Callable[[memoryview, int], None] | None = None,
+        offset: int = 0,
+        buffers: int = BUFFERS,
         size: int = BUFFER_SIZE,
     ) -> None:
         """Start the threads.
 
-        :param algorithms: names that hashlib knows
-        :param states: running hashes to go on with, instead of empty ones
+        :param states: running hashes of the bytes before ``offset``; copied
+        :param write: takes bytes and their offset, in a thread of its own
         :param buffers: how many buffers go round
         :param size: of one buffer, in bytes
         """
-        begin = fresh_states(algorithms)
-        if states is not None:
-            begin = {name: states[name].copy() for name in begin}
-        self._states = begin
+        self._states = {name: state.copy() for name, state in states.items()}
+        self._write, self.offset = write, offset
+        self._written: list[concurrent.futures.Future[None]] = []
         self._threads = {
             name: concurrent.futures.ThreadPoolExecutor(
                 1, thread_name_prefix=f"digest-{name}"
             )
-            for name in self._states
+            for name in [*self._states, *(["write"] if write else [])]
         }
-        self._ring = [memoryview(bytearray(size)) for _ in range(buffers)]
-        self._taken = 0
+        ring = [memoryview(bytearray(size)) for _ in range(buffers)]
+        self._ring = itertools.cycle(ring)
         self._pending: dict[int, list[concurrent.futures.Future[None]]] = {
-            id(buffer.obj): [] for buffer in self._ring
+            id(buffer.obj): [] for buffer in ring
         }
 
-    def buffer(self) -> memoryview:
+    def buffer(self, check: Callable[[], None]) -> memoryview:
         """Give the next buffer, as soon as no thread needs its bytes.
 
         Buffers go round: several may be out at a time (for requests in
         flight), but fewer than there are.
+
+        :param check: called while waiting; leaves by raising
         """
-        buffer = self._ring[self._taken % len(self._ring)]
-        self._taken += 1
+        buffer = next(self._ring)
         pending = self._pending[id(buffer.obj)]
         for future in pending:
-            future.result()
+            await_result(future, check)
         pending.clear()
         return buffer
 
@@ -121,22 +160,32 @@ class Digests:
         pending = self._pending[id(piece.obj)]
         for name, state in self._states.items():
             pending.append(self._threads[name].submit(state.update, piece))
+        if self._write is not None:
+            written = self._threads["write"].submit(
+                self._write, piece, self.offset
+            )
+            pending.append(written)
+            self._written.append(written)
+        self.offset += len(piece)
 
     def snapshot(self) -> Snapshot:
-        """Take the digests of what was handed over so far; does not wait."""
-        return Snapshot(
-            {
-                name: self._threads[name].submit(state.copy)
-                for name, state in self._states.items()
-            }
-        )
+        """Take stock of what was handed over so far; does not wait.
+
+        What was written belongs to the first snapshot after it.
+        """
+        written, self._written = self._written, []
+        copies = {
+            name: self._threads[name].submit(state.copy)
+            for name, state in self._states.items()
+        }
+        return Snapshot(copies, written)
 
     def hexdigests(self) -> dict[str, str]:
         """Give the digests of what was handed over so far; waits."""
         return self.snapshot().hexdigests()
 
     def close(self) -> None:
-        """End the threads; what they have not hashed yet is dropped."""
+        """End the threads; what they have not begun yet is dropped."""
         for thread in self._threads.values():
             thread.shutdown(wait=True, cancel_futures=True)
 
@@ -152,66 +201,32 @@ class Digests:
         self.close()
 
 
-def _read_fully(fd: int, buffer: memoryview, offset: int) -> int:
-    done = 0
-    while done < len(buffer):
-        count = os.preadv(fd, [buffer[done:]], offset + done)
-        if not count:
-            break
-        done += count
-    return done
-
-
 def hash_file(
     digests: Digests,
     fd: int,
     start: int,
     end: int,
     check: Callable[[], None],
+    passed: Callable[[int], None] | None = None,
 ) -> int:
     """Hand the bytes ``start`` to ``end`` of an open file to ``digests``.
 
     :param check: called for every buffer; leaves by raising
+    :param passed: called after every buffer, with the offset behind it
     :returns: how many bytes there were; fewer when the file ends before
     """
     offset = start
     while offset < end:
         check()
-        buffer = digests.buffer()[: end - offset]
-        count = _read_fully(fd, buffer, offset)
+        buffer = digests.buffer(check)[: end - offset]
+        count = os.preadv(fd, [buffer], offset)
+        if not count:
+            break
         digests.update(buffer[:count])
         offset += count
-        if count < len(buffer):
-            break
+        if passed is not None:
+            passed(offset)
     return offset - start
-
-
-def verified_prefix(
-    fd: int,
-    marks: Sequence[tuple[int, Mapping[str, str]]],
-    algorithms: Sequence[str],
-    check: Callable[[], None],
-) -> tuple[int, dict[str, State]]:
-    """Find how far a file still holds what its ledger vouches for.
-
-    Hashes the file from its start and compares at each mark; it stops at the
-    first that does not fit.
-
-    :param marks: ``(offset, digests of the bytes before it)``, ascending
-    :param check: called for every buffer; leaves by raising
-    :returns: the last good mark's offset (0 when there is none) and the
-        running hashes of the bytes before it
-    """
-    good, offset = fresh_states(algorithms), 0
-    with Digests(algorithms) as digests:
-        for end, expected in marks:
-            if hash_file(digests, fd, offset, end, check) < end - offset:
-                break
-            snapshot = digests.snapshot()
-            if snapshot.hexdigests() != dict(expected):
-                break
-            good, offset = snapshot.states(), end
-    return offset, good
 
 
 @contextlib.contextmanager

@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ledger beside a file that grows: how far it is durable and verified.
 
-One JSON object a line: a header that says what the file is made from, marks
-``{"offset", "digests"}``, and ``{"done"}`` when the file is whole. A mark is
+One JSON object a line: a header that says what the file is made from, then
+marks, the last of them with the word that the file is whole. A mark is
 written after the bytes it vouches for have reached the disk, so whatever a
 ledger says is true after kill -9 and after loss of power.
 """
 
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 import concurrent.futures
 import dataclasses
 import json
 import os
 import pathlib
-import types
 from typing import Any
-from typing import Self
 
 from glance_tasks import digest
 
@@ -28,10 +28,14 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Mark:
-    """The bytes before ``offset`` are durable and have these digests."""
+    """The bytes before ``offset`` are durable and have these digests.
+
+    :ivar done: whether they are all there are
+    """
 
     offset: int
     digests: Mapping[str, str]
+    done: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,12 +44,20 @@ class Record:
 
     :ivar header: what the file is made from, JSON; the owner's own words
     :ivar marks: by ascending offset
-    :ivar done: what was noted when the file was whole, None before that
     """
 
     header: Mapping[str, Any]
     marks: tuple[Mark, ...] = ()
-    done: Mapping[str, Any] | None = None
+
+    @property
+    def offset(self) -> int:
+        """How many bytes the marks vouch for."""
+        return self.marks[-1].offset if self.marks else 0
+
+    @property
+    def done(self) -> Mark | None:
+        """The mark of the whole file, when it was finished."""
+        return self.marks[-1] if self.marks and self.marks[-1].done else None
 
 
 def beside(path: pathlib.Path) -> pathlib.Path:
@@ -54,12 +66,15 @@ def beside(path: pathlib.Path) -> pathlib.Path:
 
 
 def _draft(path: pathlib.Path) -> pathlib.Path:
-    return path.with_name(f"{path.name}.new")
+    return path.with_name(f"{path.name}.ledger.new")
 
 
 def remove(path: pathlib.Path) -> None:
-    """Remove the file at ``path`` with its ledger; absence is no error."""
-    for leftover in (path, beside(path), _draft(beside(path))):
+    """Remove the file at ``path`` with its ledger; absence is no error.
+
+    The ledger first: without it the file is nothing, but not the reverse.
+    """
+    for leftover in (beside(path), _draft(path), path):
         leftover.unlink(missing_ok=True)
 
 
@@ -82,48 +97,73 @@ def sync_directory(path: pathlib.Path) -> None:
 
 
 def read(path: pathlib.Path) -> Record | None:
-    """Read a ledger; a torn or damaged end is left out.
+    """Read the ledger of the file at ``path``.
 
-    :returns: None when there is none, or its header is not whole
+    What follows a torn or senseless line is left out.
+
+    :returns: None when there is none with a header of this version
     """
     try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
+        # A line that was torn has no end of line behind it.
+        first, *lines = beside(path).read_bytes().split(b"\n")[:-1]
+        head = json.loads(first)
+        if head["ledger"] != VERSION:
+            return None
+        header = dict(head["header"])
+    except (FileNotFoundError, LookupError, TypeError, ValueError):
         return None
-    entries = list(_entries(lines[:-1]))
-    if not entries or entries[0].get("ledger") != VERSION:
-        return None
-    marks: list[Mark] = []
-    done = None
-    for entry in entries[1:]:
-        if "done" in entry:
-            done = entry["done"]
-            break
-        mark = _mark(entry)
-        if mark is None or (marks and mark.offset <= marks[-1].offset):
-            break
-        marks.append(mark)
-    return Record(entries[0].get("header") or {}, tuple(marks), done)
+    return Record(header, tuple(_marks(lines)))
 
 
-def _entries(lines: list[bytes]) -> list[dict[str, Any]]:
-    entries: list[dict[str, Any]] = []
+def _marks(lines: list[bytes]) -> Iterator[Mark]:
+    last = 0
     for line in lines:
         try:
-            entry = json.loads(line)
-        except ValueError:
-            break
-        if not isinstance(entry, dict):
-            break
-        entries.append(entry)
-    return entries
+            mark = Mark(**json.loads(line))
+            # The end of a file may have had a mark before it was known.
+            if mark.offset < last + (not mark.done):
+                return
+        except (TypeError, ValueError):
+            return
+        yield mark
+        if mark.done:
+            return
+        last = mark.offset
 
 
-def _mark(entry: Mapping[str, Any]) -> Mark | None:
-    offset, digests = entry.get("offset"), entry.get("digests")
-    if not isinstance(offset, int) or not isinstance(digests, dict):
-        return None
-    return Mark(offset, digests)
+def verified(
+    fd: int,
+    record: Record,
+    algorithms: Sequence[str],
+    check: Callable[[], None],
+    passed: Callable[[int], None] | None = None,
+) -> tuple[Record, dict[str, digest.State]]:
+    """Find how far a file still holds what its ledger vouches for.
+
+    The file is hashed again from its start, because hashlib cannot save a
+    running hash, and compared at each mark, up to the first that does not
+    fit.
+
+    :param check: called for every buffer; leaves by raising
+    :param passed: called after every buffer, with the offset behind it
+    :returns: the record with the good marks, none of which is the last word,
+        and the running hashes of the bytes they vouch for
+    """
+    states = digest.fresh_states(algorithms)
+    good: dict[int, Mark] = {}
+    with digest.Digests(states) as digests:
+        for mark in record.marks:
+            digest.hash_file(
+                digests, fd, digests.offset, mark.offset, check, passed
+            )
+            snapshot = digests.snapshot()
+            if digests.offset < mark.offset or (
+                snapshot.hexdigests() != mark.digests
+            ):
+                break
+            states = snapshot.states()
+            good[mark.offset] = dataclasses.replace(mark, done=False)
+    return dataclasses.replace(record, marks=tuple(good.values())), states
 
 
 class Ledger:
@@ -135,16 +175,16 @@ class Ledger:
     """
 
     def __init__(self, path: pathlib.Path, record: Record) -> None:
-        """Put a ledger that says ``record`` in place, durable."""
+        """Put a ledger for the file at ``path`` in place, durable."""
         draft = _draft(path)
         draft.unlink(missing_ok=True)
         self._fd = create_file(draft)
         try:
-            self._write({"ledger": VERSION, "header": dict(record.header)})
-            for mark in record.marks:
-                self._write(dataclasses.asdict(mark))
-            os.fsync(self._fd)
-            draft.replace(path)
+            self._write(
+                {"ledger": VERSION, "header": dict(record.header)},
+                *map(dataclasses.asdict, record.marks),
+            )
+            draft.replace(beside(path))
             sync_directory(path.parent)
         except BaseException:
             os.close(self._fd)
@@ -153,88 +193,115 @@ class Ledger:
     def mark(self, mark: Mark) -> None:
         """Note a mark, durably; the bytes before it must be so already."""
         self._write(dataclasses.asdict(mark))
-        os.fsync(self._fd)
 
-    def finish(self, done: Mapping[str, Any]) -> None:
-        """Note, durably, that the file is whole; ``done`` is JSON."""
-        self._write({"done": dict(done)})
-        os.fsync(self._fd)
-
-    def _write(self, entry: Mapping[str, Any]) -> None:
-        line = json.dumps(entry, separators=(",", ":")).encode() + b"\n"
-        while line:
-            line = line[os.write(self._fd, line) :]
+    def _write(self, *entries: Mapping[str, Any]) -> None:
+        text = "".join(f"{json.dumps(entry)}\n" for entry in entries)
+        rest = memoryview(text.encode())
+        while rest:
+            rest = rest[os.write(self._fd, rest) :]
+        os.fdatasync(self._fd)
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: types.TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class Marker:
     """Makes marks durable in a thread, beside the bytes that follow them.
 
     Waiting for the disk where the bytes pass would stop the digests, whose
-    eight buffers are used up in 16 ms. Used by one thread, as a context.
+    eight buffers are used up in 16 ms. There is one mark under way at a time.
+    Used by one thread, which is also the one that ``advanced`` is called by.
+
+    :ivar durable: how many bytes the last durable mark vouches for
     """
 
     def __init__(
-        self, ledger: Ledger, fd: int, advanced: Callable[[], None]
+        self,
+        notes: Ledger,
+        fd: int,
+        durable: int,
+        advanced: Callable[[], None],
     ) -> None:
-        """Start the thread.
+        """Start the thread; :meth:`close` ends it.
 
         :param fd: of the file whose bytes the marks vouch for
-        :param advanced: called, in the thread, after each durable mark
+        :param advanced: called after each durable mark, as soon as it is
+            known of
         """
-        self._ledger, self._fd, self._advanced = ledger, fd, advanced
+        self._notes, self._fd = notes, fd
+        self.durable, self._advanced = durable, advanced
         self._thread = concurrent.futures.ThreadPoolExecutor(
             1, thread_name_prefix="ledger"
         )
-        self._last: concurrent.futures.Future[None] | None = None
+        self._next: concurrent.futures.Future[Mark] | None = None
 
-    def add(self, offset: int, snapshot: digest.Snapshot) -> None:
+    def poll(self) -> bool:
+        """Take note of a mark that has become durable; does not wait.
+
+        :returns: whether none is under way
+        :raises OSError: when one could not be written, or its bytes
+        """
+        if self._next is not None and self._next.done():
+            self._settle(self._next)
+        return self._next is None
+
+    def wait(self, check: Callable[[], None]) -> None:
+        """Wait for the mark that is under way.
+
+        :param check: called while waiting; leaves by raising
+        :raises OSError: when it could not be written, or its bytes
+        """
+        if self._next is not None:
+            digest.await_result(self._next, check)
+            self._settle(self._next)
+
+    def add(
+        self,
+        offset: int,
+        snapshot: digest.Snapshot,
+        check: Callable[[], None],
+    ) -> None:
         """Have the bytes before ``offset`` synced and a mark written.
 
-        Everything before ``offset`` must have been written to the file.
-        Waits for the mark before this one.
+        Waits for the mark before this one, as :meth:`wait` does.
 
-        :raises OSError: when the mark before this one could not be written
+        :param snapshot: of those bytes; those that its :class:`Digests` do
+            not write themselves must have been written
         """
-        self.wait()
-        self._last = self._thread.submit(self._mark, offset, snapshot)
+        self.wait(check)
+        self._next = self._thread.submit(self._save, offset, snapshot, False)
 
-    def wait(self) -> None:
-        """Wait for the last mark.
-
-        :raises OSError: when it could not be written
-        """
-        if self._last is not None:
-            self._last.result()
-
-    def _mark(self, offset: int, snapshot: digest.Snapshot) -> None:
-        os.fdatasync(self._fd)
-        self._ledger.mark(Mark(offset, snapshot.hexdigests()))
-        self._advanced()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
+    def finish(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: types.TracebackType | None,
-    ) -> None:
+        offset: int,
+        snapshot: digest.Snapshot,
+        check: Callable[[], None],
+    ) -> Mark:
+        """Note that the file is whole; give that mark once it is durable.
+
+        For the parameters see :meth:`add`, for the errors :meth:`wait`.
+        """
+        self.wait(check)
+        last = self._thread.submit(self._save, offset, snapshot, True)
+        digest.await_result(last, check)
+        return self._settle(last)
+
+    def _save(
+        self, offset: int, snapshot: digest.Snapshot, done: bool
+    ) -> Mark:
+        # First, for it also waits for the bytes that are yet to be written.
+        mark = Mark(offset, snapshot.hexdigests(), done)
+        os.fdatasync(self._fd)
+        self._notes.mark(mark)
+        return mark
+
+    def _settle(self, under_way: concurrent.futures.Future[Mark]) -> Mark:
+        mark, self._next = under_way.result(), None
+        self.durable = mark.offset
+        self._advanced()
+        return mark
+
+    def close(self) -> None:
+        """End the thread, when the mark that is under way has ended."""
         self._thread.shutdown(wait=True)
-        if kind is None:
-            self.wait()

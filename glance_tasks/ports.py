@@ -23,12 +23,17 @@ class Artifact(TypedDict, total=False):
     """A file an atom leaves in the work directory, as JSON for the next one.
 
     ``name`` is relative to the work directory, because another conductor has
-    its work directory elsewhere. Digests are lower-case hexadecimal.
+    its work directory elsewhere. Digests are lower-case hexadecimal, and
+    those that were not computed are absent.
+
+    ``sha256`` is for the atoms alone: Glance shows ``checksum``, which is the
+    MD5, and the hash.
     """
 
     name: str
     size: int
     checksum: str
+    sha256: str
     os_hash_algo: str
     os_hash_value: str
     disk_format: str

@@ -5,6 +5,7 @@ Its arguments are modules of the library; it documents those names of
 ``glance_tasks.__all__`` that come from them, by autodoc.
 """
 
+import enum
 import inspect
 from typing import Any
 
@@ -31,6 +32,8 @@ def described(name: str) -> list[str]:
     if not inspect.isclass(value):
         return [f".. autofunction:: glance_tasks.{name}", ""]
     lines = [f".. autoclass:: glance_tasks.{name}", "   :members:"]
+    if issubclass(value, enum.Enum):
+        lines.append("   :undoc-members:")
     if issubclass(value, Exception):
         lines.append("   :show-inheritance:")
     return [*lines, ""]

@@ -54,5 +54,6 @@ html_theme_options = {
 html_copy_source = False
 
 graphviz_output_format = "svg"
+autoclass_content = "both"
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"

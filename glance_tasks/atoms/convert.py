@@ -159,7 +159,8 @@ class ConvertImage(plugin.Atom):
         with digest.opened(self._path) as fd:
             os.fsync(fd)
             size = os.fstat(fd).st_size
-            with digest.Digests(raw.ALGORITHMS) as digests:
+            states = digest.fresh_states(raw.ALGORITHMS)
+            with digest.Digests(states) as digests:
                 digest.hash_file(digests, fd, 0, size, self.run.stop.check)
                 return digests.hexdigests()
 

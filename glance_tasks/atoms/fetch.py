@@ -2,6 +2,7 @@
 """The step that brings an image here."""
 
 from collections.abc import Iterator
+from collections.abc import Sequence
 import contextlib
 import hashlib
 import pathlib
@@ -10,15 +11,18 @@ from typing import Any
 from typing import ClassVar
 
 from glance_tasks import exceptions
+from glance_tasks import ledger
 from glance_tasks import plugin
 from glance_tasks import ports
 from glance_tasks import task
-from glance_tasks.transfer import ledger
 
 _NAME = "fetched"
 
-#: Digests that every image gets: Glance shows both.
+#: Digests that every stored image needs: Glance shows both.
 ALWAYS = ("md5", "sha512")
+
+# Those that an artifact has a place for.
+_SHOWN = frozenset({"md5", "sha256", "sha512"})
 
 # An MD5 or a SHA-1 that fits proves nothing.
 _CHECKSUM = re.compile(r"(?P<algorithm>sha256|sha384|sha512):(?P<digest>.*)")
@@ -41,10 +45,24 @@ def parse_checksum(text: str) -> tuple[str, str]:
     )
 
 
+def _artifact(fetched: ports.Fetched) -> ports.Artifact:
+    artifact = ports.Artifact(name=_NAME, size=fetched.size)
+    if "md5" in fetched.digests:
+        artifact["checksum"] = fetched.digests["md5"]
+    if "sha256" in fetched.digests:
+        artifact["sha256"] = fetched.digests["sha256"]
+    if "sha512" in fetched.digests:
+        artifact["os_hash_algo"] = "sha512"
+        artifact["os_hash_value"] = fetched.digests["sha512"]
+    return artifact
+
+
 class FetchImage(plugin.Atom):
     """Copy the image into the work directory, with its digests.
 
     Goes on where an earlier run was cut. Provides ``fetched``.
+
+    :ivar digests: that are computed in any case, by their names in hashlib
 
     Reverting removes the copy.
     """
@@ -52,6 +70,28 @@ class FetchImage(plugin.Atom):
     behaviour: ClassVar[plugin.Behaviour] = "resumable"
     phase: ClassVar[task.Phase] = task.Phase.TRANSFERRING
     default_provides = "fetched"
+
+    def __init__(
+        self,
+        ctx: plugin.BuildContext | None = None,
+        *,
+        digests: Sequence[str] = ALWAYS,
+        **kwargs: Any,
+    ) -> None:
+        """Keep which digests the artifact is to have.
+
+        :param digests: names of hashlib, at least one of md5, sha256 and
+            sha512; that of a checksum is computed anyway. An image that is
+            stored as it was fetched needs :data:`ALWAYS`
+        :raises BrokenPlugin: when nothing would tell the bytes from others
+        """
+        if not _SHOWN.intersection(digests):
+            raise exceptions.BrokenPlugin(
+                f"FetchImage was made with the digests {list(digests)};"
+                f" expected one of {', '.join(sorted(_SHOWN))} at least"
+            )
+        super().__init__(ctx, **kwargs)
+        self.digests = tuple(digests)
 
     @property
     def _path(self) -> pathlib.Path:
@@ -73,20 +113,14 @@ class FetchImage(plugin.Atom):
             fetched = self.run.fetcher.fetch(
                 uri,
                 self._path,
-                algorithms=(*ALWAYS, *([promised[0]] if promised else ())),
+                algorithms=(*self.digests, *(promised or ())[:1]),
                 max_bytes=self.run.limits.max_bytes,
                 stop=self.run.stop,
                 progress=self.run.progress,
             )
             if promised is not None:
                 self._verify(fetched, *promised)
-        return ports.Artifact(
-            name=_NAME,
-            size=fetched.size,
-            checksum=fetched.digests["md5"],
-            os_hash_algo="sha512",
-            os_hash_value=fetched.digests["sha512"],
-        )
+        return _artifact(fetched)
 
     @contextlib.contextmanager
     def _held(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
 import dataclasses
+import functools
 import os
 import pathlib
 from typing import Any
@@ -67,18 +68,16 @@ def write_raw(
     with contextlib.ExitStack() as stack:
         fd, record, states = _open(path, header, stop)
         stack.callback(os.close, fd)
-        start = record.marks[-1].offset if record.marks else 0
-        notes = stack.enter_context(ledger.Ledger(ledger.beside(path), record))
-        digests = stack.enter_context(
-            digest.Digests(ALGORITHMS, states=states)
-        )
-        with ledger.Marker(notes, fd, progress.advanced) as marker:
-            _copy(view, start, fd, digests, marker, progress)
+        notes = ledger.Ledger(path, record)
+        stack.callback(notes.close)
+        digests = digest.Digests(states, offset=record.offset)
+        stack.enter_context(digests)
+        marker = ledger.Marker(notes, fd, record.offset, progress.advanced)
+        stack.callback(marker.close)
+        _copy(view, fd, digests, marker, stop, progress)
         os.ftruncate(fd, view.size)
-        os.fsync(fd)
-        result = digests.hexdigests()
-        notes.finish({"size": view.size, "digests": result})
-    return Written(view.size, result, start)
+        whole = marker.finish(view.size, digests.snapshot(), stop.check)
+    return Written(view.size, whole.digests, record.offset)
 
 
 def _open(
@@ -89,52 +88,45 @@ def _open(
     :returns: the descriptor, the ledger's good part, and the running hashes
         of the bytes before its last mark
     """
-    record = ledger.read(ledger.beside(path))
+    record = ledger.read(path)
     if record is not None and record.header == header:
         with contextlib.suppress(FileNotFoundError):
             fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-            return fd, *_verified(fd, record, stop)
+            try:
+                return fd, *ledger.verified(fd, record, ALGORITHMS, stop.check)
+            except BaseException:
+                os.close(fd)
+                raise
     ledger.remove(path)
     states = digest.fresh_states(ALGORITHMS)
     return ledger.create_file(path), ledger.Record(header), states
 
 
-def _verified(
-    fd: int, record: ledger.Record, stop: ports.StopSignal
-) -> tuple[ledger.Record, Mapping[str, digest.State]]:
-    marks = [(mark.offset, mark.digests) for mark in record.marks]
-    try:
-        offset, states = digest.verified_prefix(
-            fd, marks, ALGORITHMS, stop.check
-        )
-    except BaseException:
-        os.close(fd)
-        raise
-    good = tuple(mark for mark in record.marks if mark.offset <= offset)
-    return ledger.Record(record.header, good), states
-
-
 def _copy(
     view: views.RawView,
-    start: int,
     fd: int,
     digests: digest.Digests,
     marker: ledger.Marker,
+    stop: ports.StopSignal,
     progress: ports.Progress,
 ) -> None:
     # Behind its last mark a file may hold anything, so nothing is skipped
     # there: the disk may not have got all that was written before the cut.
     unsure = os.fstat(fd).st_size
-    offset = marked = start
-    for piece in view.stream(start, digests.buffer):
+    marked = digests.offset
+    buffer = functools.partial(digests.buffer, stop.check)
+    for piece in view.stream(marked, buffer):
+        offset = digests.offset
         digests.update(piece)
         write_sparse(fd, piece, offset, skip=offset >= unsure)
         offset += len(piece)
-        if offset - marked >= _BETWEEN_MARKS:
+        marker.poll()
+        # The mark at the end waits for the word that the file is whole.
+        if marked + _BETWEEN_MARKS <= offset < view.size:
             # A mark in a hole at the end vouches for bytes not there yet.
             if os.fstat(fd).st_size < offset:
                 os.ftruncate(fd, offset)
-            marker.add(offset, digests.snapshot())
+            marker.add(offset, digests.snapshot(), stop.check)
             marked = offset
         progress.bytes(offset, view.size)
 

@@ -9,12 +9,12 @@ import time
 
 import tenacity
 
+from glance_tasks import digest
 from glance_tasks import exceptions
 from glance_tasks import ports
 from glance_tasks.transfer import endpoint
 from glance_tasks.transfer import landing
 from glance_tasks.transfer import order as orders
-from glance_tasks.transfer import pipeline
 from glance_tasks.transfer import resumption
 from glance_tasks.transfer import rules as fetch_rules
 from glance_tasks.transfer import workfile
@@ -83,7 +83,7 @@ class Download:
         remains = resumption.pick_up(self._order)
         if remains is None:
             return
-        self._identity = remains.record.header.identity
+        self._identity = remains.identity
         self._land(remains.work, remains.states, remains.offset)
         self._furthest, self._refetched = remains.offset, remains.lost
         self._whole = remains.offset == self._identity.length
@@ -133,14 +133,16 @@ class Download:
             self._order.check_size(identity.length)
         work = workfile.WorkFile.anew(path, self._order.header(identity))
         self._identity = identity
-        place = self._land(work, pipeline.fresh(self._order.algorithms), 0)
+        place = self._land(
+            work, digest.fresh_states(self._order.algorithms), 0
+        )
         self._check_room(identity.length or 0)
         return place
 
     def _land(
         self,
         work: workfile.WorkFile,
-        states: Mapping[str, pipeline.State],
+        states: Mapping[str, digest.State],
         offset: int,
     ) -> landing.Landing:
         self._landing = landing.Landing(
@@ -169,27 +171,25 @@ class Download:
         self,
         stream: endpoint.Stream,
         where: landing.Landing,
-        buffer: pipeline.Buffer,
+        buffer: memoryview,
     ) -> bool:
         """Send a buffer on, full or after a moment; False at the end."""
         count, more, began = 0, True, time.monotonic()
         try:
-            while more and count < len(buffer.view):
-                came = stream.readinto(buffer.view[count:])
+            while more and count < len(buffer):
+                came = stream.readinto(buffer[count:])
                 count, more = count + came, came > 0
                 if time.monotonic() - began > endpoint.SLICE:
                     break
         except endpoint.Interrupted:
             # The next try goes on behind what has come.
-            self._send(where, buffer, count)
+            self._send(where, buffer[:count])
             raise
-        self._send(where, buffer, count)
+        self._send(where, buffer[:count])
         return more
 
-    def _send(
-        self, where: landing.Landing, buffer: pipeline.Buffer, count: int
-    ) -> None:
-        order, total = self._order, where.offset + count
+    def _send(self, where: landing.Landing, piece: memoryview) -> None:
+        order, total = self._order, where.offset + len(piece)
         order.stop.check()
         order.check_size(total)
         if self._length is not None and total > self._length:
@@ -198,8 +198,8 @@ class Download:
                 " announced",
                 code="source_invalid",
             )
-        if count:
-            where.send(buffer, count)
+        if piece:
+            where.send(piece)
             self._furthest = max(self._furthest, total)
             order.progress.bytes(total, self._length)
 

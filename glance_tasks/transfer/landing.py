@@ -9,11 +9,10 @@ leaves the other half to what lies in the kernel's buffers on both sides.
 
 from collections.abc import Callable
 from collections.abc import Mapping
-import concurrent.futures
 import time
 
-from glance_tasks.transfer import ledger
-from glance_tasks.transfer import pipeline
+from glance_tasks import digest
+from glance_tasks import ledger
 from glance_tasks.transfer import workfile
 
 # A slow source must not wait for a quarter of a chunk: a task that moves
@@ -27,7 +26,7 @@ class Landing:
     def __init__(
         self,
         work: workfile.WorkFile,
-        states: Mapping[str, pipeline.State],
+        states: Mapping[str, digest.State],
         offset: int,
         chunk_size: int,
         advanced: Callable[[], None],
@@ -39,82 +38,59 @@ class Landing:
         :param advanced: called after each durable mark, by the caller's
             thread
         """
-        size = min(pipeline.BUFFER_SIZE, chunk_size // 8)
+        size = min(digest.BUFFER_SIZE, chunk_size // 8)
         self._interval = chunk_size // 4
         self._reach = chunk_size // 2 - size
-        self._work, self._advanced = work, advanced
-        self._flow = pipeline.Pipeline(
-            states, work.write, offset=offset, size=size
+        self._work, self._marked_at = work, time.monotonic()
+        self._flow = digest.Digests(
+            states, write=work.write, offset=offset, size=size
         )
-        self._marker = concurrent.futures.ThreadPoolExecutor(
-            1, thread_name_prefix="transfer-mark"
-        )
-        self._mark: concurrent.futures.Future[ledger.Mark] | None = None
-        self._durable, self._marked_at = offset, time.monotonic()
+        self._marker = ledger.Marker(work.notes, work.fd, offset, advanced)
 
     @property
     def offset(self) -> int:
         """How many bytes of the file have arrived."""
         return self._flow.offset
 
-    def borrow(self, check: Callable[[], None]) -> pipeline.Buffer:
+    def borrow(self, check: Callable[[], None]) -> memoryview:
         """Give a buffer to be filled, once there is need for more bytes.
 
         :param check: called while waiting; leaves by raising
         :raises OSError: when earlier bytes could not be written
         """
         while True:
-            if self._mark is None:
-                if self._is_due():
-                    self._mark = self._begin_mark(done=False)
-            elif self._mark.done() or self._ahead > self._reach:
-                self._settle(self._mark, check)
+            if self._marker.poll() and self._is_due():
+                self._marked_at = time.monotonic()
+                snapshot = self._flow.snapshot()
+                self._marker.add(self.offset, snapshot, check)
             if self._ahead <= self._reach:
-                return self._flow.borrow(check)
+                return self._flow.buffer(check)
+            self._marker.wait(check)
 
-    def send(self, buffer: pipeline.Buffer, count: int) -> None:
-        """Take the first ``count`` bytes of a borrowed buffer."""
-        self._flow.send(buffer, count)
+    def send(self, piece: memoryview) -> None:
+        """Take the part of a borrowed buffer that was filled."""
+        self._flow.update(piece)
 
     def finish(self, check: Callable[[], None]) -> ledger.Mark:
         """Say that the file is whole; give the last mark once it is durable.
 
         :raises OSError: when something could not be written
         """
-        if self._mark is not None:
-            self._settle(self._mark, check)
-        return self._settle(self._begin_mark(done=True), check)
+        snapshot = self._flow.snapshot()
+        return self._marker.finish(self.offset, snapshot, check)
 
     def close(self) -> None:
         """End the threads and close the file."""
         self._flow.close()
-        self._marker.shutdown(wait=True)
+        self._marker.close()
         self._work.close()
 
     @property
     def _ahead(self) -> int:
-        return self._flow.offset - self._durable
+        return self.offset - self._marker.durable
 
     def _is_due(self) -> bool:
         waited = time.monotonic() - self._marked_at
         return self._ahead >= self._interval or (
             self._ahead > 0 and waited >= _MARK_SECONDS
         )
-
-    def _begin_mark(
-        self, *, done: bool
-    ) -> "concurrent.futures.Future[ledger.Mark]":
-        self._marked_at = time.monotonic()
-        return self._marker.submit(
-            self._work.save, self._flow.snapshot(), self._flow.offset, done
-        )
-
-    def _settle(
-        self,
-        mark: "concurrent.futures.Future[ledger.Mark]",
-        check: Callable[[], None],
-    ) -> ledger.Mark:
-        durable = pipeline.await_result(mark, check)
-        self._mark, self._durable = None, durable.offset
-        self._advanced()
-        return durable

@@ -4,12 +4,13 @@
 import dataclasses
 import hashlib
 import pathlib
+from typing import Any
 
 from glance_tasks import exceptions
+from glance_tasks import ledger
 from glance_tasks import ports
 from glance_tasks import redaction
 from glance_tasks.transfer import endpoint
-from glance_tasks.transfer import ledger
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -33,14 +34,28 @@ class Order:
         """The address without its secrets."""
         return redaction.plain_uri(self.uri)
 
-    def header(self, identity: endpoint.Identity) -> ledger.Header:
-        """Give the header of this order's ledger."""
-        source = hashlib.sha256(self.uri.encode(errors="surrogateescape"))
-        return ledger.Header(source.hexdigest(), identity, self.algorithms)
+    def header(self, identity: endpoint.Identity) -> dict[str, Any]:
+        """Give the header of this order's ledger, as JSON.
 
-    def is_for(self, record: ledger.Record) -> bool:
-        """Tell whether a ledger is that of an order like this one."""
-        return self.header(record.header.identity) == record.header
+        It has the address, which may hold secrets, as its SHA-256 only.
+        """
+        source = hashlib.sha256(self.uri.encode(errors="surrogateescape"))
+        return {
+            "source": source.hexdigest(),
+            "identity": dataclasses.asdict(identity),
+            "algorithms": list(self.algorithms),
+        }
+
+    def identity(self, record: ledger.Record) -> endpoint.Identity | None:
+        """Give what a ledger is about.
+
+        :returns: None when it is not that of an order like this one
+        """
+        try:
+            identity = endpoint.Identity(**record.header["identity"])
+        except (KeyError, TypeError):
+            return None
+        return identity if self.header(identity) == record.header else None
 
     def check_size(self, size: int) -> None:
         """Check that the file may have ``size`` bytes.

@@ -1,26 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an earlier run left: finished, good up to a point, or of no use."""
 
-import dataclasses
+import contextlib
 import os
 from typing import NamedTuple
 
-from glance_tasks.transfer import ledger
+from glance_tasks import digest
+from glance_tasks import ledger
+from glance_tasks.transfer import endpoint
 from glance_tasks.transfer import order as orders
-from glance_tasks.transfer import pipeline
 from glance_tasks.transfer import workfile
 
 
 class Remains(NamedTuple):
     """A file whose beginning was verified.
 
+    :ivar identity: of what was being fetched
     :ivar states: running hashes of the bytes before ``offset``
     :ivar lost: bytes in the file that have to be fetched again
     """
 
     work: workfile.WorkFile
-    record: ledger.Record
-    states: dict[str, pipeline.State]
+    identity: endpoint.Identity
+    states: dict[str, digest.State]
     offset: int
     lost: int
 
@@ -28,7 +30,9 @@ class Remains(NamedTuple):
 def finished(order: orders.Order) -> ledger.Mark | None:
     """Give the last mark if the whole file is there already."""
     record = ledger.read(order.path)
-    if record is None or record.done is None or not order.is_for(record):
+    if record is None or record.done is None:
+        return None
+    if order.identity(record) is None:
         return None
     try:
         size = order.path.lstat().st_size
@@ -38,68 +42,36 @@ def finished(order: orders.Order) -> ledger.Mark | None:
 
 
 def pick_up(order: orders.Order) -> Remains | None:
-    """Verify what an earlier run left; None when nothing of it is of use.
-
-    The file is hashed again from its start, because hashlib cannot save a
-    running hash, and compared with every mark on the way.
-    """
+    """Verify what an earlier run left; None when nothing of it is of use."""
     record = ledger.read(order.path)
-    if record is None or not order.is_for(record):
+    identity = order.identity(record) if record is not None else None
+    if record is None or identity is None:
         return None
     fd = workfile.open_existing(order.path)
     if fd is None:
         return None
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, fd)
         size = os.fstat(fd).st_size
-        length = record.header.identity.length
-        if length is not None and size > length:
-            record = dataclasses.replace(record, marks=())
-        good, states = _verify(order, fd, record)
-    except BaseException:
-        os.close(fd)
-        raise
-    if not good:
-        os.close(fd)
-        return None
-    record = dataclasses.replace(record, marks=tuple(good))
-    offset = good[-1].offset
+        if identity.length is not None and size > identity.length:
+            return None
+        record, states = _verified(order, fd, record, identity.length)
+        if not record.marks:
+            return None
+        # The work file closes it from here on, even if it cannot be made.
+        stack.pop_all()
     work = workfile.WorkFile(order.path, fd, record)
-    return Remains(work, record, states, offset, size - offset)
+    lost = size - record.offset
+    return Remains(work, identity, states, record.offset, lost)
 
 
-def _verify(
-    order: orders.Order, fd: int, record: ledger.Record
-) -> tuple[list[ledger.Mark], dict[str, pipeline.State]]:
-    good: list[ledger.Mark] = []
-    states = pipeline.fresh(order.algorithms)
-    total = record.header.identity.length
-    with pipeline.Pipeline(states, None) as flow:
-        for mark in record.marks:
-            if not _feed(flow, fd, mark.offset, order, total):
-                break
-            snapshot = flow.snapshot()
-            if snapshot.digests() != mark.digests:
-                break
-            states = snapshot.states()
-            good.append(dataclasses.replace(mark, done=False))
-    return good, states
-
-
-def _feed(
-    flow: pipeline.Pipeline,
-    fd: int,
-    end: int,
-    order: orders.Order,
-    total: int | None,
-) -> bool:
-    """Hash the file up to ``end``; False when it is shorter than that."""
-    while flow.offset < end:
-        order.stop.check()
-        buffer = flow.borrow(order.stop.check)
-        view = buffer.view[: end - flow.offset]
-        count = os.preadv(fd, [view], flow.offset)
-        if not count:
-            return False
-        flow.send(buffer, count)
-        order.progress.bytes(flow.offset, total)
-    return True
+def _verified(
+    order: orders.Order, fd: int, record: ledger.Record, total: int | None
+) -> tuple[ledger.Record, dict[str, digest.State]]:
+    return ledger.verified(
+        fd,
+        record,
+        order.algorithms,
+        order.stop.check,
+        lambda offset: order.progress.bytes(offset, total),
+    )

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The file being fetched, together with its ledger."""
 
+from collections.abc import Mapping
 import errno
 import os
 import pathlib
 import stat
+from typing import Any
 
-from glance_tasks.transfer import ledger
-from glance_tasks.transfer import pipeline
+from glance_tasks import ledger
 
 _EXISTING = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -37,48 +38,38 @@ def size(path: pathlib.Path) -> int:
 class WorkFile:
     """A file open for writing whose ledger vouches for its beginning.
 
-    :meth:`write` and :meth:`save` may run at the same time, each in one
-    thread.
+    :ivar fd: the file's descriptor
+    :ivar notes: its ledger
     """
 
     def __init__(
         self, path: pathlib.Path, fd: int, record: ledger.Record
     ) -> None:
         """Take over ``fd`` and put a ledger saying ``record`` in place."""
-        self._fd = fd
+        self.fd = fd
         try:
-            self._ledger = ledger.Ledger(path, record)
+            self.notes = ledger.Ledger(path, record)
         except BaseException:
             os.close(fd)
             raise
 
     @classmethod
-    def anew(cls, path: pathlib.Path, header: ledger.Header) -> "WorkFile":
+    def anew(cls, path: pathlib.Path, header: Mapping[str, Any]) -> "WorkFile":
         """Replace whatever is at ``path`` by an empty file.
 
         Nothing is truncated: a predecessor that was only frozen may still
         hold the old file open and must not write into ours.
         """
         ledger.remove(path)
-        return cls(path, ledger.create(path), ledger.Record(header))
+        return cls(path, ledger.create_file(path), ledger.Record(header))
 
     def write(self, piece: memoryview, offset: int) -> None:
-        """Write all of ``piece``."""
+        """Write all of ``piece``; one thread at a time."""
         while piece:
-            count = os.pwrite(self._fd, piece, offset)
+            count = os.pwrite(self.fd, piece, offset)
             piece, offset = piece[count:], offset + count
-
-    def save(
-        self, snapshot: pipeline.Snapshot, offset: int, done: bool
-    ) -> ledger.Mark:
-        """Make the bytes before ``offset`` durable, then note it."""
-        digests = snapshot.digests()
-        os.fdatasync(self._fd)
-        mark = ledger.Mark(offset, digests, done)
-        self._ledger.add(mark)
-        return mark
 
     def close(self) -> None:
         """Close the file and its ledger."""
-        self._ledger.close()
-        os.close(self._fd)
+        self.notes.close()
+        os.close(self.fd)

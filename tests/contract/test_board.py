@@ -99,7 +99,10 @@ def test_a_claim_says_who_holds_what(engine, board, submit):
     claim = board.claim("me", 60)
 
     assert (claim.task.id, claim.holder, claim.lapsed) == (task_id, "me", None)
-    assert (claim.task.status, claim.task.phase) == ("processing", "processing")
+    assert (claim.task.status, claim.task.phase) == (
+        "processing",
+        "processing",
+    )
     assert (claim.task.fence, claim.task.attempts) == (1, 0)
     assert claim.task == engine.get(task_id)
     assert claim.task.started_at is not None
@@ -126,7 +129,7 @@ def test_each_of_many_tasks_is_claimed_once(engine, board, submit):
     claimed = collections.Counter()
 
     def claim():
-        while (found := board.claim(threading.current_thread().name, 60)):
+        while found := board.claim(threading.current_thread().name, 60):
             claimed[found.task.id] += 1
 
     failed = together(*[claim] * 8)

@@ -42,9 +42,7 @@ def statements(engine):
     def executing(conn, cursor, statement, parameters, context, many):
         seen.append((statement, parameters))
 
-    sa.event.listen(
-        engine.database.engine, "before_cursor_execute", executing
-    )
+    sa.event.listen(engine.database.engine, "before_cursor_execute", executing)
     try:
         yield seen
     finally:
@@ -281,7 +279,9 @@ def test_a_success_of_the_flow_needs_no_write(engine, backend):
 class Held:
     """Holds up one call of a database's driver until it is let go."""
 
-    def __init__(self, engine, name, *, when=lambda statement: True, late=False):
+    def __init__(
+        self, engine, name, *, when=lambda statement: True, late=False
+    ):
         """Hold up the first ``name`` of the engine's dialect.
 
         :param late: after it is done, not before
@@ -578,7 +578,10 @@ def test_whatever_an_undoing_raises_is_named_as_left_behind(
 ):
     told = {"fail_undo": "Raise"}
 
-    with raised(tmp_path, clean_database_url, "row", **told) as (engine, ended):
+    with raised(tmp_path, clean_database_url, "row", **told) as (
+        engine,
+        ended,
+    ):
         seen = {
             kind: (
                 [left.partition(":")[0] for left in task.failure.left_behind],

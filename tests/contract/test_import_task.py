@@ -313,6 +313,23 @@ def test_checks_look_at_what_will_be_stored_before_it_is(task_input, looks_at):
         assert atoms[name].rebind["image_file"] == looks_at
 
 
+@pytest.mark.parametrize(
+    ("task_input", "digests"),
+    [
+        (MINIMAL, ("md5", "sha512")),
+        (with_properties(disk_format="qcow2"), ("md5", "sha512")),
+        (with_properties(disk_format="raw"), ("sha256",)),
+    ],
+)
+def test_only_what_is_stored_gets_the_digests_that_are_shown(
+    task_input, digests
+):
+    flow = build(task_input)
+
+    atoms = {atom.name: atom for atom, _ in flow.iter_nodes()}
+    assert atoms["FetchImage"].digests == digests
+
+
 @pytest.mark.parametrize("properties", [{}, {"disk_format": "raw"}])
 def test_all_that_a_graph_requires_is_in_the_input_and_the_plan(properties):
     flow = build(with_properties(**properties))

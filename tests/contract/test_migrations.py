@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The schema is what the models say, on every database, however it got there.
-"""
+"""The schema is what the models say, on every database."""
 
 import subprocess
 import sys
@@ -127,7 +126,7 @@ def test_a_database_that_is_newer_is_left_alone(database):
     migrations.sync(database)
     with database.write() as connection:
         connection.exec_driver_sql(
-            f"UPDATE {migrations.VERSION_TABLE} SET version_num = '9999'"
+            "UPDATE glance_tasks_version SET version_num = '9999'"
         )
 
     for ask in (migrations.check, migrations.sync):

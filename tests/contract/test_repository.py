@@ -75,7 +75,7 @@ def test_the_database_refuses_a_task_that_contradicts_itself(
 ):
     before = engines.dump(engine)
 
-    with pytest.raises(Exception, match="(?i)constraint"):
+    with pytest.raises(Exception, match=r"(?i)constraint"):
         change(engine, queued.id, **values)
 
     assert engines.dump(engine) == before
@@ -96,7 +96,7 @@ def test_the_database_takes_a_task_that_does_not(engine, queued, values):
 
 def test_the_database_refuses_a_second_task_of_the_same_id(engine, queued):
     with (
-        pytest.raises(Exception, match="(?i)unique|duplicate|exists") as e,
+        pytest.raises(Exception, match=r"(?i)unique|duplicate|exists") as e,
         engine.database.write() as connection,
     ):
         engine.tasks.add(connection, queued)
@@ -110,7 +110,9 @@ def test_the_database_refuses_a_second_task_of_the_same_id(engine, queued):
 def test_a_task_is_read_as_it_was_written(engine, world):
     requester = gt.Requester("demo", "user", request_id="req-1")
 
-    task = engine.submit("line", world.given(), requester=requester, priority=3)
+    task = engine.submit(
+        "line", world.given(), requester=requester, priority=3
+    )
 
     found = engine.tasks.get(task.id)
     assert found == task
@@ -183,7 +185,9 @@ def test_an_id_in_capitals_is_another(engine, queued):
 def many(engine, world):
     """Submit 23 tasks, many of them alike in all that is sorted by."""
     tasks = [
-        engine.submit("line" if n % 3 else "arms", world.given(), owner=f"o{n % 2}")
+        engine.submit(
+            "line" if n % 3 else "arms", world.given(), owner=f"o{n % 2}"
+        )
         for n in range(23)
     ]
     with engine.database.write() as connection:
@@ -205,7 +209,9 @@ def pages(engine, size, **how):
 
 @pytest.mark.parametrize("descending", [True, False])
 @pytest.mark.parametrize("sort_key", repository.SORT_KEYS)
-def test_pages_give_every_task_once_in_order(engine, many, sort_key, descending):
+def test_pages_give_every_task_once_in_order(
+    engine, many, sort_key, descending
+):
     how = {"sort_key": sort_key, "descending": descending}
 
     found = pages(engine, 4, **how)
@@ -273,7 +279,11 @@ def test_a_success_is_written_whole(engine, held):
 
     found = engine.get(held.id)
     assert (found.status, found.phase) == ("success", "done")
-    assert (found.result, found.message, found.failure) == ({"a": [1]}, None, None)
+    assert (found.result, found.message, found.failure) == (
+        {"a": [1]},
+        None,
+        None,
+    )
     alive = found.expires_at - found.finished_at
     assert abs(alive.total_seconds() - 60) < 1
 

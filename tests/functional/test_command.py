@@ -4,12 +4,7 @@
 import csv
 import io
 import json
-import os
-import pty
-import signal
-import subprocess
 import threading
-import time
 
 import pytest
 import yaml
@@ -39,6 +34,12 @@ def used(tmp_path_factory, server):
     here.image_task = here.submit(importing.given(server.url("/disk")))
     here.failed_task = here.submit(importing.given(server.url("/gone")))
     here.conduct()
+    image_id = here.ask("task", "show", here.image_task)["image_id"]
+    here.ids = {
+        "task show": here.image_task,
+        "task events": here.image_task,
+        "image show": image_id,
+    }
     return here
 
 
@@ -64,32 +65,25 @@ SHOWS = (
 
 def whole(used, command):
     """Complete a command by the id it needs."""
-    words = command.split()
-    image_id = used.ask("task", "show", used.image_task)["image_id"]
-    ids = {
-        "task show": used.image_task,
-        "task events": used.image_task,
-        "image show": image_id,
-    }
-    return [*words, *([ids[command]] if command in ids else [])]
+    found = used.ids.get(command)
+    return [*command.split(), *([found] if found else [])]
 
 
-@pytest.mark.parametrize(
-    "formatter", ["table", "json", "yaml", "csv", "value"]
-)
-@pytest.mark.parametrize("command", ["task list", "task events"])
-def test_a_list_comes_in_every_format(used, command, formatter):
-    done = used.run(*whole(used, command), "-f", formatter)
+READ = {
+    "json": json.loads,
+    "yaml": yaml.safe_load,
+    "csv": lambda text: list(csv.DictReader(io.StringIO(text))),
+    "value": str.splitlines,
+    "table": lambda text: text.splitlines()[3:-1],
+}
+
+
+@pytest.mark.parametrize("formatter", READ)
+def test_a_list_comes_in_every_format(used, formatter):
+    done = used.run("task", "list", "-f", formatter)
 
     assert (done.code, done.err) == (0, "")
-    read = {
-        "json": json.loads,
-        "yaml": yaml.safe_load,
-        "csv": lambda text: list(csv.DictReader(io.StringIO(text))),
-        "value": str.splitlines,
-        "table": lambda text: text.splitlines()[3:-1],
-    }[formatter]
-    assert len(read(done.out)) == {"task list": 2, "task events": 13}[command]
+    assert len(READ[formatter](done.out)) == 2
 
 
 @pytest.mark.parametrize(
@@ -122,15 +116,19 @@ def test_help_tells_the_commands_and_the_exit_codes(here, command):
     done = here.run(*command.split())
 
     assert done.code == (0 if command else 2)
-    told = done.out + done.err
-    assert "usage: glance-tasks" in told
+    told = " ".join((done.out + done.err).split())
+    words = {
+        "": "usage: glance-tasks [",
+        "--help": "3 the database cannot be reached",
+        "task submit --help": "usage: glance-tasks task submit",
+    }
+    assert words[command] in told
     if command == "--help":
-        assert "task submit" in told
-        assert "3 the database cannot be" in " ".join(told.split())
+        assert "conductor run" in told
     check_manners(done)
 
 
-@pytest.mark.parametrize("drawn", ["text", "mermaid", "dot", "json"])
+@pytest.mark.parametrize("drawn", ["text", "mermaid"])
 def test_a_graph_is_drawn(here, drawn):
     given = json.dumps(
         importing.given("https://images.example/x", "qcow2", "raw")
@@ -245,20 +243,14 @@ WRONG = {
     "an unknown command": ("tsk list", "task list"),
     "a command that is nearly right": ("task sumbit", "task submit"),
     "an unknown option": ("task list --colour", "--colour"),
-    "half a word": ("task list --lim 1", "--lim"),
     "an unknown type": ("task submit imprt {}", "did you mean 'import'"),
-    "an unknown type to show": ("type show imprt", "did you mean 'import'"),
     "no JSON": ("task submit import {", "is no JSON"),
-    "no object": ("task submit import []", "expected an object"),
-    "an empty object": ("task submit import {}", "'import_from'"),
+    "an empty object": ("task submit import {}", "/import_from: is required"),
     "no such file": ("task submit import @/nowhere", "No such file"),
     "no such task": (f"task show {ABSENT}", f"no task {ABSENT}"),
     "no such image": (f"image show {ABSENT}", f"no image {ABSENT}"),
     "no such marker": (f"task list --marker {ABSENT}", "no task"),
-    "a limit that is none": ("task list --limit -1", "-1"),
-    "no status": ("task list --status done", "done"),
     "no number of tasks": ("conductor run --max-tasks 0", "less than 1"),
-    "no such format": ("task list -f xml", "xml"),
     "no such column": ("task list -c colour", "colour"),
 }
 
@@ -295,16 +287,12 @@ def test_a_place_that_may_not_be_fetched_from_is_pointed_at(here):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("[glance_tasks]\nmax_tasks = many\n", "max_tasks"),
         ("[glance_tasks]\nmax_tasks = 0\n", "max_tasks"),
-        ("[glance_tasks]\nclaim_ttl = 0.1\n", "claim_ttl"),
         ("[glance_tasks]\nconnection = nonsense\n", "database URL"),
         ("[glance_tasks]\nstore = nowhere\n", "nowhere"),
         ("[glance_tasks_fetch]\nallowed_schemes = ftp\n", "ftp"),
         ("[glance_tasks_fetch]\nallowed_networks = here\n", "here"),
-        ("[glance_tasks_fetch]\nchunk_size = 1\n", "chunk_size"),
         ("[glance_tasks\n", "tasks.conf"),
-        ("max_tasks\n", "tasks.conf"),
     ],
 )
 def test_a_wrong_configuration_is_told_and_ends_with_2(here, text, words):
@@ -336,9 +324,7 @@ def test_a_database_that_is_away_ends_with_3(tmp_path):
         server.stop()
         here = installation.Installation(tmp_path, connection=url)
 
-        for command in ("task list", "db version", "conductor run"):
-            if command == "conductor run":
-                continue  # it waits for its database once it runs
+        for command in ("task list", "db version", "db check"):
             done = here.run(*command.split())
             assert done.code == 3
             assert "cannot be used" in done.err
@@ -390,58 +376,6 @@ def test_the_data_directory_is_chosen_by_option_or_environment(here, tmp_path):
     assert (chosen / "glance-tasks.sqlite").exists()
 
 
-# --- watching ----------------------------------------------------------------
-
-
-def slow_import(here, server):
-    server.put("/slow", http_source.Resource(body=NOISE, rate=MIB // 2))
-    return here.submit(importing.given(server.url("/slow")))
-
-
-def test_watching_into_a_pipe_gives_plain_lines(here, server):
-    task_id = slow_import(here, server)
-    with here.conductor("--until-idle"):
-        done = here.run("task", "watch", task_id)
-
-    lines = done.out.splitlines()
-    assert done.code == 0
-    assert any("transferring: FetchImage" in line for line in lines)
-    assert lines[-1].startswith("import succeeded: image ")
-    assert "\x1b" not in done.out
-    check_manners(done)
-
-
-def test_watching_on_a_terminal_draws_bars(here, server):
-    task_id = slow_import(here, server)
-    with here.conductor("--until-idle"):
-        drawn = on_a_terminal(here, "task", "watch", task_id)
-
-    assert "FetchImage" in drawn
-    assert "━" in drawn
-    assert "\x1b[" in drawn
-    assert "import succeeded" in drawn
-
-
-def on_a_terminal(here, *words):
-    """Run a command on a terminal; give all it wrote there."""
-    ours, theirs = pty.openpty()
-    env = {**here.env, "TERM": "xterm", "LC_ALL": "C.UTF-8"}
-    process = subprocess.Popen(
-        here.words(*words), stdin=theirs, stdout=theirs, stderr=theirs, env=env
-    )
-    os.close(theirs)
-    drawn = b""
-    try:
-        while piece := os.read(ours, 1 << 16):
-            drawn += piece
-    except OSError:
-        pass  # how a terminal ends
-    finally:
-        os.close(ours)
-    assert process.wait(60) == 0
-    return drawn.decode()
-
-
 def test_watching_a_task_that_failed_ends_with_1(used):
     done = used.run("task", "watch", used.failed_task)
 
@@ -449,131 +383,8 @@ def test_watching_a_task_that_failed_ends_with_1(used):
     assert "import failed: FetchImage" in done.out
 
 
-# --- the conductor -----------------------------------------------------------
-
-
-def test_a_conductor_drains_on_the_first_signal(here, server):
-    task_id = slow_import(here, server)
-    with here.conductor() as conductor:
-        before = server.sent
-        engines.until(lambda: server.sent > before + MIB // 8, "a fetch")
-        conductor.terminate()
-        assert conductor.wait(10) == 0
-
-    task = here.ask("task", "show", task_id)
-    assert (task["status"], task["attempts"]) == ("processing", 0)
-    assert "given back" in here.log.read_text()
-    server.put("/slow", http_source.Resource(body=NOISE))
-    here.conduct()
-    assert here.ask("task", "show", task_id)["status"] == "success"
-
-
-DEAF = '''
-import time
-import glance_tasks as gt
-
-
-class Plugin(gt.Atom):
-    """A check that hears no signal."""
-
-    behaviour = "idempotent"
-
-    def execute(self, image_file):
-        print("deaf now", flush=True)
-        time.sleep(60)
-'''
-
-
-def test_a_second_signal_makes_it_leave_at_once(tmp_path, server):
-    here = installation.Installation(tmp_path, checks="import:deaf")
-    here.add_plugin("deaf", DEAF, "glance_tasks.checks")
-    here.submit(importing.given(server.url("/disk")))
-    with here.conductor() as conductor:
-        engines.until(lambda: "deaf now" in here.log.read_text(), "deafness")
-        conductor.send_signal(signal.SIGTERM)
-        with pytest.raises(subprocess.TimeoutExpired):
-            conductor.wait(1)
-        conductor.send_signal(signal.SIGTERM)
-
-        assert conductor.wait(5) == 128 + signal.SIGTERM
-    assert "Traceback" not in here.log.read_text()
-
-
-def test_a_conductor_runs_as_many_tasks_as_it_is_told(here, server):
-    stalled = http_source.Resource(body=NOISE, stall_after=1000)
-    for path in ("/one", "/two", "/three"):
-        here.submit(importing.given(server.put(path, stalled)))
-
-    def asked():
-        paths = ("/one", "/two", "/three")
-        return [r.path for r in server.requests if r.path in paths]
-
-    with here.conductor("--max-tasks", "2"):
-        engines.until(lambda: len(asked()) == 2, "two requests")
-        until = time.monotonic() + 1
-        engines.until(lambda: time.monotonic() > until, "a second")
-
-    assert len(asked()) == 2
-    statuses = [t["status"] for t in here.ask("task", "list")]
-    assert sorted(statuses) == ["pending", "processing", "processing"]
-
-
-def test_an_idle_conductor_returns_when_told_so(here):
-    here.conduct()
-
-    assert "Traceback" not in here.log.read_text()
-
-
-# --- plugins -----------------------------------------------------------------
-
-
-def test_a_broken_plugin_is_named_by_doctor_and_conductor(here):
-    group = "glance_tasks.task_types"
-    here.add_plugin("broken", "import a_module_there_is_not\n", group)
-
-    ill = here.run("doctor", "-f", "json")
-    here.conduct()
-    listed = here.run("type", "list", "-f", "json")
-
-    findings = [f for f in ill.json() if f["state"] == "error"]
-    assert ill.code == 1
-    assert [f["check"] for f in findings] == ["plugins"]
-    for text in (findings[0]["text"], here.log.read_text(), listed.err):
-        assert "broken" in text
-        assert "a_module_there_is_not" in text
-    assert [t["name"] for t in listed.json()] == ["import"]
-    assert "Traceback" not in ill.err + here.log.read_text() + listed.err
-
-
 def test_a_healthy_installation_is_told_so(used):
     done = used.run("doctor", "-f", "json")
 
     assert done.code == 0
     assert {finding["state"] for finding in done.json()} == {"ok"}
-
-
-def test_a_directory_that_cannot_be_used_is_named_by_doctor(tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    here = installation.Installation(
-        tmp_path / "here", store_dir=str(tmp_path / "file" / "store")
-    )
-
-    done = here.run("doctor", "-f", "json")
-
-    wrong = [f["check"] for f in done.json() if f["state"] == "error"]
-    assert done.code == 1
-    assert "store_dir" in wrong
-    check_manners(done)
-
-
-def test_reaping_says_first_what_it_would_do(tmp_path, server):
-    here = installation.Installation(tmp_path, task_time_to_live=0)
-    here.submit(importing.given(server.url("/disk")))
-    here.conduct()
-
-    dry = here.ask("reap", "--dry-run")
-    wet = here.ask("reap")
-
-    assert dry == wet == {"tasks": 1, "work_dirs": 0}
-    assert here.ask("task", "list") == []
-    assert len(here.ask("image", "list")) == 1

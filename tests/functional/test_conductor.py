@@ -126,9 +126,8 @@ def test_progress_and_phase_are_seen_while_a_task_runs(engine, world):
 def test_a_broken_plugin_is_named_at_the_start(home, caplog):
     types = {**task_types.TYPES, "bad": task_types.World}
 
-    with engines.opened(home, types=types) as engine:
-        with conducting(engine):
-            pass
+    with engines.opened(home, types=types) as engine, conducting(engine):
+        pass
 
     errors = [r for r in caplog.records if r.levelno == logging.ERROR]
     assert ["task_types:bad" in r.getMessage() for r in errors] == [True]
@@ -310,56 +309,34 @@ for number in range(1, 16):
 """
 
 
-def environment():
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-
-
 def test_a_signal_drains_wherever_it_strikes(home):
     # Event.set() in a handler waits for ever when the signal strikes the very
     # thread that is about to wait for the event, or clears it.
     done = subprocess.run(
         [sys.executable, "-c", DRAIN_ANYWHERE, str(home)],
-        env=environment(),
+        env=engines.environment(),
         capture_output=True,
         text=True,
         timeout=60,
     )
 
-    assert (done.returncode, done.stdout.split()[-1:]) == (0, ["15"]), done.stderr
+    assert (done.returncode, done.stdout.split()[-1:]) == (0, ["15"]), (
+        done.stderr
+    )
 
 
 # --- a process of its own ----------------------------------------------------
 
 
 @pytest.fixture
-def process(home):
-    """Give a way to start conductors in processes of their own."""
-    started = []
-
-    def start(options="{}", until_idle=""):
-        started.append(
-            subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "tests.support.engines"),
-                    *(str(home), options, until_idle),
-                ],
-                env=environment(),
-                stderr=subprocess.DEVNULL,
-            )
-        )
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.kill()
-        each.wait()
+def start(home):
+    """Give a way to start conductors, whose leases outlast any test."""
+    with engines.processes(home, claim_ttl=3600) as start:
+        yield start
 
 
-LONG = '{"claim_ttl": 3600}'
-
-
-def test_a_process_runs_tasks_until_it_is_told_to_stop(engine, world, process):
-    conductor = process(LONG)
+def test_a_process_runs_tasks_until_it_is_told_to_stop(engine, world, start):
+    conductor = start()
     task = engine.submit("line", world.given())
 
     assert ended(engine, task).status == "success"
@@ -367,15 +344,15 @@ def test_a_process_runs_tasks_until_it_is_told_to_stop(engine, world, process):
     assert conductor.wait(60) == 0
 
 
-def test_sigterm_leaves_a_task_to_the_next_process(engine, world, process):
+def test_sigterm_leaves_a_task_to_the_next_process(engine, world, start):
     task = engine.submit("line", world.given(wait_at="step-3"))
-    first = process(LONG)
+    first = start()
     noted(world, "execute step-3")
 
     first.terminate()
     assert first.wait(60) == 0
     world.open_gate()
-    process(LONG)
+    start()
 
     found = ended(engine, task)
     assert (found.status, found.attempts, found.fence) == ("success", 0, 2)
@@ -383,17 +360,17 @@ def test_sigterm_leaves_a_task_to_the_next_process(engine, world, process):
 
 
 def test_what_a_killed_process_held_is_taken_over_at_once(
-    engine, world, process
+    engine, world, start
 ):
     # Its lease has an hour to go.
     task = engine.submit("line", world.given(wait_at="step-3"))
-    first = process(LONG)
+    first = start()
     noted(world, "execute step-3")
 
     first.kill()
     first.wait()
     world.open_gate()
-    process(LONG)
+    start()
 
     found = ended(engine, task)
     assert (found.status, found.fence) == ("success", 2)
@@ -404,10 +381,10 @@ def test_what_a_killed_process_held_is_taken_over_at_once(
     assert taken.startswith("by ")
 
 
-def test_a_process_that_idles_ends(engine, world, process):
+def test_a_process_that_idles_ends(engine, world, start):
     task = engine.submit("line", world.given())
 
-    assert process(LONG, "until-idle").wait(60) == 0
+    assert start(until_idle=True).wait(60) == 0
 
     assert engine.get(task.id).status == "success"
 

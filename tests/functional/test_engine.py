@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The engine: submitting, reading, retrying, and what a run makes of a plan."""
+"""The engine: submitting, reading, retrying, and what becomes of a plan."""
 
+import itertools
 import threading
 import types
 import uuid
@@ -56,7 +57,11 @@ def test_a_task_is_durable_when_submit_returns(engine, home, world):
         found = other.get(task.id)
     assert found == task
     assert (found.status, found.phase) == (gt.Status.PENDING, gt.Phase.QUEUED)
-    assert (found.result, found.message, found.expires_at) == (None, None, None)
+    assert (found.result, found.message, found.expires_at) == (
+        None,
+        None,
+        None,
+    )
 
 
 def test_ids_of_task_and_image_are_chosen_at_submit(engine, world):
@@ -136,7 +141,11 @@ class PlannedTask(task_types.LineTask):
 
 
 def planned(make):
-    return {"planned": type("Planned", (PlannedTask,), {"make": staticmethod(make)})}
+    return {
+        "planned": type(
+            "Planned", (PlannedTask,), {"make": staticmethod(make)}
+        )
+    }
 
 
 def raising(error):
@@ -204,7 +213,9 @@ def test_a_graph_that_cannot_be_built_becomes_no_task(home, world):
             return linear_flow.Flow("needy").add(task_types.Join(ctx))
 
     with engines.opened(home, types={"needy": NeedyTask}) as engine:
-        with pytest.raises(gt.BrokenPlugin, match="needs first; expected it in"):
+        with pytest.raises(
+            gt.BrokenPlugin, match="needs first; expected it in"
+        ):
             engine.submit("needy", world.given())
 
         assert not any(engines.dump(engine).values())
@@ -486,7 +497,7 @@ def test_every_phase_a_task_shows_was_declared(home, world, monkeypatch):
     engines.run_all(engine)
 
     moves = {
-        (a, b) for phases in seen.values() for a, b in zip(phases, phases[1:])
+        pair for phases in seen.values() for pair in itertools.pairwise(phases)
     }
     engine.close()
 
@@ -691,7 +702,9 @@ def test_an_atom_made_without_a_context_is_given_up_too(home, world):
                 task_types.Mark(ctx, name="step-0"), Deadly()
             )
 
-    with engines.opened(home, types={"bare": BareTask}, max_attempts=2) as engine:
+    with engines.opened(
+        home, types={"bare": BareTask}, max_attempts=2
+    ) as engine:
         task = engine.submit("bare", world.given())
 
         ended = until_ended(engine, task.id)
@@ -712,7 +725,9 @@ def test_an_undoing_that_always_kills_ends_all_the_same(home, world):
                 DeadlyUndo(ctx, name="step-1"),
             )
 
-    with engines.opened(home, types={"u": UndoneTask}, max_attempts=2) as engine:
+    with engines.opened(
+        home, types={"u": UndoneTask}, max_attempts=2
+    ) as engine:
         task = engine.submit("u", world.given(fail_at="step-1"))
 
         ended = until_ended(engine, task.id)
@@ -981,9 +996,7 @@ def test_a_dry_run_of_the_reaper_changes_nothing(expired):
     assert engines.dump(expired) == before
 
 
-def test_the_reaper_sweeps_directories_of_tasks_that_ended_only(
-    engine, world
-):
+def test_the_reaper_sweeps_directories_of_tasks_that_ended_only(engine, world):
     engine.submit("line", world.given())
     engines.run_all(engine)
     (ended,) = engine.find()
@@ -1004,7 +1017,9 @@ def test_the_reaper_sweeps_directories_of_tasks_that_ended_only(
 
 
 def test_an_adapter_that_is_not_installed_is_named(home):
-    with pytest.raises(exceptions.ConfigurationError, match="store = 'absent'"):
+    with pytest.raises(
+        exceptions.ConfigurationError, match="store = 'absent'"
+    ):
         gt.TaskEngine(engines.configuration(home, store="absent"))
 
 

@@ -206,8 +206,8 @@ class Nobody:
     """Stands where a fetch has no business: catalogue and store."""
 
 
-def step(work_dir, *, fence=None, stop=None, max_bytes=1 << 40):
-    """Make the atom with a real fetcher."""
+def step(work_dir, *, fence=None, stop=None, max_bytes=1 << 40, **options):
+    """Make the atom with a real fetcher; ``options`` are its own."""
     now = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     return fetch.FetchImage(
         plugin.BuildContext(
@@ -230,7 +230,8 @@ def step(work_dir, *, fence=None, stop=None, max_bytes=1 << 40):
             fence=fence or doubles.OpenFence(),
             events=doubles.RecordingEvents(),
             limits=plugin.Limits(max_bytes=max_bytes),
-        )
+        ),
+        **options,
     )
 
 
@@ -261,6 +262,48 @@ def test_the_step_leaves_an_artifact_with_glance_s_digests(source, tmp_path):
     assert (tmp_path / "fetched").read_bytes() == BODY
     assert atom.execute(uri) == artifact
     assert len(source.requests) == 1
+
+
+MD5 = {"checksum": hashlib.md5(BODY, usedforsecurity=False).hexdigest()}
+SHA512 = {
+    "os_hash_algo": "sha512",
+    "os_hash_value": hashlib.sha512(BODY).hexdigest(),
+}
+
+
+@pytest.mark.parametrize(
+    ("digests", "checksum", "held"),
+    [
+        (("sha256",), None, {"sha256": SHA256}),
+        (["sha256", "md5"], None, {"sha256": SHA256, **MD5}),
+        (("sha512",), None, SHA512),
+        (("md5",), f"sha256:{SHA256}", {**MD5, "sha256": SHA256}),
+        (("sha256", "blake2b"), None, {"sha256": SHA256}),
+    ],
+)
+def test_an_artifact_has_the_digests_that_were_computed(
+    source, tmp_path, digests, checksum, held
+):
+    uri = source.put("/a", http_source.Resource(BODY))
+
+    artifact = step(tmp_path, digests=digests).execute(uri, checksum)
+
+    assert artifact == {"name": "fetched", "size": len(BODY), **held}
+
+
+def test_a_promise_is_kept_whatever_digests_are_wanted(source, tmp_path):
+    uri = source.put("/a", http_source.Resource(BODY))
+
+    with pytest.raises(exceptions.ChecksumMismatch):
+        step(tmp_path, digests=("sha256",)).execute(uri, f"sha384:{'0' * 96}")
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("digests", [(), ("sha384",)])
+def test_digests_that_no_artifact_shows_are_not_enough(digests):
+    with pytest.raises(exceptions.BrokenPlugin, match="expected one of md5"):
+        fetch.FetchImage(digests=digests)
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha384", "sha512"])

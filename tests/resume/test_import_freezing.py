@@ -30,9 +30,9 @@ PATIENCE = {
 LOST = ("left:", "given back", "its lease was lost")
 
 #: Where the first conductor is frozen. A default run has them all on SQLite
-#: and, on the servers, those where it is about to make an effect.
+#: and, on the servers, the one where it is about to make an effect.
 PLACES = ("fetch", "convert", "check", "store", "link", "register")
-ON_SERVERS = ("link", "register")
+ON_SERVERS = ("register",)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from glance_tasks.persistence import models
 from tests.support import engines
 
 #: Cuts a scenario gets in a default run.
-SAMPLE = 6
+SAMPLE = 4
 
 _READS = ("SELECT", "PRAGMA", "BEGIN", "SHOW", "EXPLAIN", "SET", "ROLLBACK")
 _DDL = ("CREATE", "ALTER", "DROP")
@@ -73,7 +73,9 @@ class Cutter:
     def watching(self, *watched: sa.Engine) -> Iterator[None]:
         """Count, and cut, what these engines write during the block."""
         with contextlib.ExitStack() as stack:
-            for dialect in {id(e.dialect): e.dialect for e in watched}.values():
+            for dialect in {
+                id(e.dialect): e.dialect for e in watched
+            }.values():
                 for name in ("do_execute", "do_executemany"):
                     stack.enter_context(
                         _replaced(dialect, name, self._executing)
@@ -84,12 +86,18 @@ class Cutter:
             yield
 
     def _executing(
-        self, inner: Callable[..., Any], cursor: Any, statement: str, *args: Any
+        self,
+        inner: Callable[..., Any],
+        cursor: Any,
+        statement: str,
+        *args: Any,
     ) -> None:
         word = statement.lstrip().partition(" ")[0].upper()
         if word in _READS:
             inner(cursor, statement, *args)
-        elif _commits_itself(cursor.connection) or (self._ddl and word in _DDL):
+        elif _commits_itself(cursor.connection) or (
+            self._ddl and word in _DDL
+        ):
             self._write(lambda: inner(cursor, statement, *args))
         else:
             inner(cursor, statement, *args)
@@ -128,7 +136,9 @@ def _commits_itself(connection: Any) -> bool:
 
 
 @contextlib.contextmanager
-def _replaced(owner: Any, name: str, wrapper: Callable[..., Any]) -> Iterator[None]:
+def _replaced(
+    owner: Any, name: str, wrapper: Callable[..., Any]
+) -> Iterator[None]:
     inner = getattr(owner, name)
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -147,7 +157,9 @@ EngineFactory = Callable[[], gt.TaskEngine]
 Submit = Callable[[gt.TaskEngine], gt.Task]
 
 
-def survive(cut: Cut | None, make_engine: EngineFactory, submit: Submit) -> int:
+def survive(
+    cut: Cut | None, make_engine: EngineFactory, submit: Submit
+) -> int:
     """Submit and run a task, be cut, and let others run it to its end.
 
     :param make_engine: gives an engine on what is on disk; called for each
@@ -157,10 +169,13 @@ def survive(cut: Cut | None, make_engine: EngineFactory, submit: Submit) -> int:
     :raises AssertionError: when the cut did not come, or no end did
     """
     cutter = Cutter(cut)
-    with _alive(make_engine) as engine, cutter.watching(engine.database.engine):
-        with contextlib.suppress(PowerCut):
-            submit(engine)
-            engines.run_all(engine)
+    with (
+        _alive(make_engine) as engine,
+        cutter.watching(engine.database.engine),
+        contextlib.suppress(PowerCut),
+    ):
+        submit(engine)
+        engines.run_all(engine)
     assert cutter.fired == (cut is not None), f"{cut} did not come"
     _go_on(make_engine)
     return cutter.writes
@@ -230,7 +245,13 @@ def cut_everywhere(
     cuts = choose(writes)
     for cut in cuts:
         try:
-            _one(cut, home / str(cut).replace(" ", "-"), make_engine, submit, check)
+            _one(
+                cut,
+                home / str(cut).replace(" ", "-"),
+                make_engine,
+                submit,
+                check,
+            )
         except BaseException as error:
             error.add_note(f"{cut} of {writes}")
             raise

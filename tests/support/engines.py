@@ -12,8 +12,10 @@ import contextlib
 import functools
 import json
 import logging
+import os
 import pathlib
 import signal
+import subprocess
 import sys
 import time
 from typing import Any
@@ -176,6 +178,40 @@ def until(
 
 
 # --- a process of its own ----------------------------------------------------
+
+
+@contextlib.contextmanager
+def processes(
+    home: pathlib.Path, **options: Any
+) -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
+    """Give a way to start conductors of ``home``; all are dead afterwards.
+
+    :param options: of the group ``glance_tasks``
+    """
+    started = []
+
+    def start(*, until_idle: bool = False) -> "subprocess.Popen[bytes]":
+        words = [str(home), json.dumps(options), "idle" if until_idle else ""]
+        with (home.parent / "conductors.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.engines", *words],
+                env=environment(),
+                stderr=log,
+            )
+        started.append(process)
+        return process
+
+    try:
+        yield start
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def environment() -> dict[str, str]:
+    """Give the environment of a process that finds what this one finds."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 def main(home: str, options: str = "{}", until_idle: str = "") -> None:

@@ -41,6 +41,7 @@ INPUT = {
         "fails": {"type": "integer"},
         "dies": {"type": "integer"},
         "kind": _TEXT,
+        "pace": {"type": "number"},
     },
     "examples": [{"world": "nowhere"}],
 }
@@ -116,7 +117,9 @@ class Mark(gt.Atom):
         world.note(f"execute {self.name}")
         (world.effects / self.name).write_text(self.name)
         if self.told("fail_at"):
-            raise gt.TaskError(f"{self.name} was told so", code="check_refused")
+            raise gt.TaskError(
+                f"{self.name} was told so", code="check_refused"
+            )
         if self.told("die_at") and not world.gate_open:
             raise Died(self.name)
         if self.told("kill_at") and not world.gate_open:
@@ -128,6 +131,8 @@ class Mark(gt.Atom):
         return {"step": self.name, "pair": (1, 2)}
 
     def _linger(self, world: World) -> None:
+        if "pace" in self.run.input:
+            self.run.stop.wait(self.run.input["pace"])
         while self.told("wait_at") and not world.gate_open:
             self.run.stop.wait(0.02)
         while self.told("deaf_at") and not world.gate_open:
@@ -140,6 +145,8 @@ class Mark(gt.Atom):
     def revert(self, **kwargs: Any) -> None:
         """Remove the file."""
         self.world.note(f"revert {self.name}")
+        if "pace" in self.run.input:
+            self.run.stop.wait(self.run.input["pace"])
         if self.told("fail_undo"):
             raise OSError(f"{self.name} cannot be undone")
         (self.world.effects / self.name).unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from glance_tasks.persistence import failures
 from tests.support.errors import CANARY
 from tests.support.errors import KINDS
 
+
 def caught(error):
     """Give the failure TaskFlow makes of an error that was raised."""
     try:

@@ -43,7 +43,9 @@ class CarefulFetch(FetchPart):
 
 
 def flow(*atoms, kind=linear_flow.Flow, **kwargs):
-    return kind("weighing", **kwargs).add(*(atoms or (FetchPart(), WeighPart())))
+    return kind("weighing", **kwargs).add(
+        *(atoms or (FetchPart(), WeighPart()))
+    )
 
 
 def test_a_graph_has_its_atoms_in_order_with_what_they_take_and_give():
@@ -90,9 +92,7 @@ def test_atoms_around_a_nested_flow_are_joined():
 
 
 def test_an_order_by_data_alone_is_seen():
-    found = graph.of_flow(
-        flow(WeighPart(), FetchPart(), kind=graph_flow.Flow)
-    )
+    found = graph.of_flow(flow(WeighPart(), FetchPart(), kind=graph_flow.Flow))
 
     assert [node.name for node in found.nodes] == ["FetchPart", "WeighPart"]
 
@@ -100,7 +100,7 @@ def test_an_order_by_data_alone_is_seen():
 def test_a_retry_controller_stands_before_what_it_tries():
     found = graph.of_flow(flow(retry=retry.Times(3, name="thrice")))
 
-    assert [node.name for node in found.nodes][0] == "thrice"
+    assert found.nodes[0].name == "thrice"
     assert ("thrice", "FetchPart") in found.edges
 
 
@@ -122,7 +122,9 @@ def test_a_retry_controller_stands_before_what_it_tries():
     ],
 )
 def test_another_graph_has_another_fingerprint(changed):
-    assert graph.of_flow(changed).fingerprint != graph.of_flow(flow()).fingerprint
+    assert (
+        graph.of_flow(changed).fingerprint != graph.of_flow(flow()).fingerprint
+    )
 
 
 def test_a_fingerprint_is_the_same_in_every_process():
@@ -215,7 +217,9 @@ def test_a_quotation_mark_in_a_name_does_not_end_a_mermaid_label():
 
 
 def test_dot_has_a_node_for_each_atom_and_an_arrow_for_each_edge():
-    drawn = graph.to_dot(graph.of_flow(flow(FetchPart(name='a"b'), WeighPart())))
+    drawn = graph.to_dot(
+        graph.of_flow(flow(FetchPart(name='a"b'), WeighPart()))
+    )
 
     assert drawn.splitlines()[0] == 'digraph "weighing" {'
     assert '    "a\\"b" -> "WeighPart";' in drawn.splitlines()

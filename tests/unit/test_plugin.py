@@ -110,7 +110,9 @@ def deep():
     ids=lambda value: type(value).__name__,
 )
 def test_a_result_that_is_not_json_is_a_failure_in_words(given):
-    with pytest.raises(gt.TaskError, match=r"Give gave \w+ that is not JSON") as e:
+    with pytest.raises(
+        gt.TaskError, match=r"Give gave \w+ that is not JSON"
+    ) as e:
         Give(given).execute()
 
     assert e.value.code == "result_invalid"
@@ -260,5 +262,7 @@ def test_a_type_decides_nothing_unless_it_says_so():
 
 
 def test_a_type_that_builds_nothing_says_so():
-    with pytest.raises(NotImplementedError, match=r"TaskType has no build\(\)"):
+    with pytest.raises(
+        NotImplementedError, match=r"TaskType has no build\(\)"
+    ):
         gt.TaskType().build(None)

@@ -64,7 +64,10 @@ def test_one_that_was_killed_is_dead_and_named_once(tmp_path, other):
     other.kill()
     other.wait()
 
-    first, second = list(presence.dead(tmp_path)), list(presence.dead(tmp_path))
+    first, second = (
+        list(presence.dead(tmp_path)),
+        list(presence.dead(tmp_path)),
+    )
 
     assert first == ["other"]
     assert second == []

@@ -15,7 +15,11 @@ import glance_tasks
 def loaded_by(statement):
     """Give the names of the modules that a fresh process has loaded then."""
     done = subprocess.run(
-        [sys.executable, "-c", f"{statement}; import sys; print(*sys.modules)"],
+        [
+            sys.executable,
+            "-c",
+            f"{statement}; import sys; print(*sys.modules)",
+        ],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
@@ -43,8 +47,7 @@ def test_a_name_that_type_checkers_see_is_public():
     seen = {
         alias.asname
         for node in ast.walk(source)
-        if isinstance(node, ast.ImportFrom)
-        and node.module != "typing"
+        if isinstance(node, ast.ImportFrom) and node.module != "typing"
         for alias in node.names
     }
 

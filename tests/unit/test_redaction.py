@@ -67,9 +67,12 @@ def test_the_place_of_a_credential_can_still_be_seen():
 
 
 @given(
-    user=st.text(st.characters(codec="ascii", categories=["L", "N"]), max_size=9),
+    user=st.text(
+        st.characters(codec="ascii", categories=["L", "N"]), max_size=9
+    ),
     secret=st.text(
-        st.characters(codec="ascii", categories=["L", "N", "P", "S"]), min_size=4
+        st.characters(codec="ascii", categories=["L", "N", "P", "S"]),
+        min_size=4,
     ).filter(lambda text: not set(text) & set("/?#\\")),
 )
 def test_no_password_of_an_address_gets_through(user, secret):

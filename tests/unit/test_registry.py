@@ -144,7 +144,7 @@ def test_a_broken_check_is_refused_with_its_reason(candidate, reason):
 def test_a_misspelt_name_is_met_with_the_nearest():
     with pytest.raises(
         exceptions.TaskTypeNotFound,
-        match="there is no task type 'god'; did you mean 'good'?",
+        match=r"there is no task type 'god'; did you mean 'good'?",
     ):
         given().get("god")
 
@@ -159,7 +159,9 @@ def test_a_name_like_no_other_is_met_with_the_list():
 def test_where_nothing_is_installed_it_is_said():
     empty = registry.Registry(types={}, checks={})
 
-    with pytest.raises(exceptions.TaskTypeNotFound, match="installed are: none"):
+    with pytest.raises(
+        exceptions.TaskTypeNotFound, match="installed are: none"
+    ):
         empty.get("import")
 
 

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a run reports is written in batches, and only while it holds the task.
-"""
+"""What a run reports is written in batches, while it holds the task."""
 
 import pytest
 import sqlalchemy as sa

@@ -81,7 +81,9 @@ def test_an_unknown_field_like_no_other_is_met_with_the_list():
     }
 
 
-@pytest.mark.parametrize("uri", ["not a uri", "//host/path", "http://[::1", ""])
+@pytest.mark.parametrize(
+    "uri", ["not a uri", "//host/path", "http://[::1", ""]
+)
 def test_the_format_uri_is_checked(uri):
     assert list(misfits({"source": {"uri": uri}})) == ["/source/uri"]
 

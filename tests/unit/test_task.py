@@ -161,4 +161,8 @@ def test_a_requester_is_made_of_text_that_every_database_takes(name, text):
 def test_a_requester_needs_no_more_than_a_project():
     asking = task.Requester("demo")
 
-    assert (asking.user_id, asking.request_id, asking.roles) == (None, None, ())
+    assert (asking.user_id, asking.request_id, asking.roles) == (
+        None,
+        None,
+        (),
+    )

@@ -2,6 +2,7 @@
 import hashlib
 import json
 import os
+import threading
 
 import pytest
 
@@ -112,6 +113,34 @@ def test_a_copy_goes_on_after_every_cut(tmp_path, disk):
     assert (tmp_path / "copy").read_bytes() == disk.read_bytes()
 
 
+def test_a_stop_is_heard_while_a_mark_waits_for_the_disk(
+    tmp_path, disk, monkeypatch
+):
+    let_go, sync = threading.Event(), os.fdatasync
+    progress, seen = doubles.RecordingProgress(), []
+
+    class StopWhenStuck(doubles.NeverStop):
+        """A stop signal that comes when nothing moves any more."""
+
+        def check(self):
+            seen.append(len(progress.reports))
+            if progress.reports and len(set(seen[-8:])) == 1:
+                let_go.set()
+                raise exceptions.LeaseLost("stuck")
+
+    def slow(fd):
+        if progress.reports:
+            let_go.wait(60)
+        sync(fd)
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+
+    with pytest.raises(exceptions.LeaseLost):
+        write(disk, tmp_path / "copy", stop=StopWhenStuck(), progress=progress)
+
+    assert progress.advances < len(progress.reports)
+
+
 def test_bytes_that_changed_on_disk_are_written_again(tmp_path, disk):
     cut(disk, tmp_path / "copy", after=5 * MIB)
     with (tmp_path / "copy").open("r+b") as file:
@@ -160,11 +189,11 @@ def test_another_source_begins_anew_in_a_new_file(tmp_path, disk):
 def test_the_ledger_tells_what_was_made_from_what(tmp_path, disk):
     write(disk, tmp_path / "copy")
 
-    record = ledger.read(tmp_path / "copy.ledger")
+    record = ledger.read(tmp_path / "copy")
 
     assert record is not None
     assert record.header == {"source": SOURCE, "size": 8 * MIB}
-    assert record.done == {"size": 8 * MIB, "digests": expected(disk)}
+    assert record.done == ledger.Mark(8 * MIB, expected(disk), done=True)
     assert record.marks[-1].offset == 8 * MIB
 
 
@@ -172,7 +201,7 @@ def test_every_mark_is_true(tmp_path, disk):
     cut(disk, tmp_path / "copy", after=6 * MIB)
     data = disk.read_bytes()
 
-    record = ledger.read(tmp_path / "copy.ledger")
+    record = ledger.read(tmp_path / "copy")
 
     assert record is not None
     assert record.marks

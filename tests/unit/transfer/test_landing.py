@@ -5,33 +5,24 @@ import threading
 
 import pytest
 
+from glance_tasks import digest
 from glance_tasks import exceptions
-from glance_tasks.transfer import endpoint
+from glance_tasks import ledger
 from glance_tasks.transfer import landing
-from glance_tasks.transfer import ledger
-from glance_tasks.transfer import pipeline
 from glance_tasks.transfer import workfile
 from tests.support import doubles
 
 CHUNK = 256 << 10
-HEADER = ledger.Header("0" * 64, endpoint.Identity('"1"', None), ("sha256",))
-
-
-class SlowDisk(workfile.WorkFile):
-    """A file whose bytes become durable when they are let."""
-
-    def __init__(self, *args):
-        self.let_go = threading.Event()
-        super().__init__(*args)
-
-    def save(self, snapshot, offset, done):
-        self.let_go.wait(60)
-        return super().save(snapshot, offset, done)
+HEADER = {"source": "somewhere"}
 
 
 def land(work, progress):
     return landing.Landing(
-        work, pipeline.fresh(["sha256"]), 0, CHUNK, progress.advanced
+        work,
+        digest.fresh_states(["sha256"]),
+        0,
+        CHUNK,
+        progress.advanced,
     )
 
 
@@ -39,7 +30,7 @@ def send(place, stop, size):
     end = place.offset + size
     while place.offset < end:
         buffer = place.borrow(stop.check)
-        place.send(buffer, len(buffer.view))
+        place.send(buffer)
 
 
 class StopWhenStuck(doubles.NeverStop):
@@ -55,16 +46,22 @@ class StopWhenStuck(doubles.NeverStop):
 
 
 def test_no_more_than_half_a_chunk_is_taken_before_a_mark_is_durable(
-    tmp_path,
+    tmp_path, monkeypatch
 ):
-    work = SlowDisk.anew(tmp_path / "a", HEADER)
+    let_go, sync = threading.Event(), os.fdatasync
+
+    def sync_once_let(fd):
+        let_go.wait(60)
+        sync(fd)
+
     progress = doubles.RecordingProgress()
-    place = land(work, progress)
+    place = land(workfile.WorkFile.anew(tmp_path / "a", HEADER), progress)
+    monkeypatch.setattr(os, "fdatasync", sync_once_let)
 
     with pytest.raises(exceptions.LeaseLost):
         send(place, StopWhenStuck(place), 10 * CHUNK)
     offset, advances = place.offset, progress.advances
-    work.let_go.set()
+    let_go.set()
     send(place, doubles.NeverStop(), 2 * CHUNK)
     place.close()
 

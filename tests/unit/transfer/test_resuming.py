@@ -10,7 +10,7 @@ import random
 import pytest
 
 from glance_tasks import exceptions
-from glance_tasks.transfer import ledger
+from glance_tasks import ledger
 from tests.support import doubles
 from tests.support import fetching
 from tests.support.http_source import Resource
@@ -159,6 +159,20 @@ def test_what_was_left_without_the_digests_asked_for_is_of_no_use(
 
     assert source.requests[1].start == 0
     assert fetched.digests["sha256"] == hashlib.sha256(BODY).hexdigest()
+
+
+@pytest.mark.parametrize(
+    "header", ["{}", '{"identity": 7}', '{"identity": {"more": 1}}']
+)
+def test_what_has_a_ledger_of_something_else_is_of_no_use(
+    source, uri, path, header
+):
+    begin(uri, path)
+    place = ledger.beside(path)
+    _, marks = place.read_text().split("\n", 1)
+    place.write_text(f'{{"ledger": 1, "header": {header}}}\n{marks}')
+
+    assert begin_anew(source, uri, path)
 
 
 def test_a_file_longer_than_its_source_is_of_no_use(source, uri, path):
