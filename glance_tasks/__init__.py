@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from glance_tasks.exceptions import GlanceTasksError as GlanceTasksError
     from glance_tasks.exceptions import ImageNotFound as ImageNotFound
     from glance_tasks.exceptions import InvalidInput as InvalidInput
+    from glance_tasks.exceptions import LeaseLost as LeaseLost
+    from glance_tasks.exceptions import RunInterrupted as RunInterrupted
     from glance_tasks.exceptions import SchemaBehind as SchemaBehind
     from glance_tasks.exceptions import StoreError as StoreError
     from glance_tasks.exceptions import TaskConflict as TaskConflict
@@ -84,6 +86,8 @@ _WHERE = {
             "GlanceTasksError",
             "ImageNotFound",
             "InvalidInput",
+            "LeaseLost",
+            "RunInterrupted",
             "SchemaBehind",
             "StoreError",
             "TaskConflict",

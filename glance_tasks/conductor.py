@@ -270,6 +270,13 @@ class Conductor:
 
     def _renew(self, runs: dict[str, runner.Run]) -> None:
         claims = [run.claim for run in runs.values()]
-        for lost in self._services.board.renew(claims, self._ttl):
-            LOG.warning("Task %s: its lease was lost", lost.task.id)
-            runs[lost.task.id].interrupt()
+        lost = {
+            claim.task.id
+            for claim in self._services.board.renew(claims, self._ttl)
+        }
+        for task_id, run in runs.items():
+            if task_id in lost:
+                LOG.warning("Task %s: its lease was lost", task_id)
+                run.interrupt()
+            else:
+                run.renewed()

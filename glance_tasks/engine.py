@@ -295,6 +295,7 @@ class TaskEngine:
             # A failure is there to be read: never gone before a success.
             lifetimes=runner.Lifetimes(success, max(success, failure)),
             max_attempts=conf.max_attempts,
+            claim_ttl=conf.claim_ttl,
         )
 
 

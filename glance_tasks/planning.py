@@ -117,6 +117,8 @@ def _own_plan(
         return dict(plugin.plain(dict(task_type.plan(ctx)), whose))
     except exceptions.InvalidInput:
         raise
+    except exceptions.TaskError as error:
+        raise exceptions.InvalidInput([("", str(error))]) from error
     except (Exception, SystemExit) as error:  # a plugin raises anything
         raise exceptions.BrokenPlugin(
             f"{whose} raised {type(error).__name__}: {error}"

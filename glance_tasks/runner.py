@@ -52,6 +52,7 @@ class Services:
     area: workdir.WorkArea
     lifetimes: Lifetimes
     max_attempts: int
+    claim_ttl: float
 
 
 class Run:
@@ -75,10 +76,10 @@ class Run:
         self._task = claim.task
         self._pool = pool
         self._report = reporting.Report(services.tasks, claim.task)
-        self._signal = stopping.RunSignal()
         self._fence = stopping.RunFence(
             services.tasks, claim.task.id, claim.task.fence
         )
+        self._signal = stopping.RunSignal(self._fence, services.claim_ttl)
         self._backend: checkpoints.CheckpointBackend | None = None
 
     # --- for other threads ---------------------------------------------------
@@ -89,6 +90,10 @@ class Run:
         if self._backend is not None:
             self._backend.refuse()
         self._signal.interrupt()
+
+    def renewed(self) -> None:
+        """Hear that the lease is good for its whole length from now on."""
+        self._signal.renewed()
 
     def flush(self) -> bool:
         """Write what the run has to report; False when the claim is lost."""
@@ -142,7 +147,12 @@ class Run:
             services.registry,
             services.shared,
             held,
-            work_dir=services.area.take(held.id, held.fence),
+            work_dir=services.area.take(
+                held.id,
+                held.fence,
+                apart=self.claim.contested,
+                check=self._signal.check_interrupt,
+            ),
             progress=self._report,
             events=self._report,
             stop=self._signal,

@@ -4,6 +4,7 @@
 from collections.abc import Iterator
 import contextlib
 import threading
+import time
 
 from glance_tasks import exceptions
 from glance_tasks.persistence import repository
@@ -16,8 +17,16 @@ class RunSignal:
     the next atom fail with it, so that TaskFlow reverts what was done.
     """
 
-    def __init__(self) -> None:
-        """Begin with a run that may go on."""
+    def __init__(self, fence: "RunFence", claim_ttl: float) -> None:
+        """Begin with a run that may go on.
+
+        :param claim_ttl: seconds that a lease is good for; when it was not
+            renewed for so long the process may have been frozen, and the
+            fence is asked before any atom goes on
+        """
+        self._fence = fence
+        self._ttl = claim_ttl
+        self._renewed = time.monotonic()
         self._interrupted = threading.Event()
         self._verdict: exceptions.TaskError | None = None
         self._undoing = threading.local()
@@ -45,10 +54,25 @@ class RunSignal:
         """Whether atoms must leave."""
         return self._interrupted.is_set()
 
-    def check(self) -> None:
-        """Return at once while the run may go on; see the port."""
+    def renewed(self) -> None:
+        """Hear that the lease is good for its whole length from now on."""
+        self._renewed = time.monotonic()
+
+    def check_interrupt(self) -> None:
+        """Return while the run holds its lease and was not told to stop.
+
+        :raises RunInterrupted: when it was told to stop, or lost its lease
+        """
         if self._interrupted.is_set():
             raise exceptions.RunInterrupted("the run was told to stop")
+        # This clock goes on while the process is frozen.
+        if time.monotonic() - self._renewed > self._ttl:
+            self._fence.check()
+            self.renewed()
+
+    def check(self) -> None:
+        """Return at once while the run may go on; see the port."""
+        self.check_interrupt()
         undoing = getattr(self._undoing, "active", False)
         if self._verdict is not None and not undoing:
             raise self._verdict

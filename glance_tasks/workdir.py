@@ -3,17 +3,22 @@
 
 A claim renames the directory of the one before it. So whatever a frozen
 predecessor opens, links or unlinks by path after it thaws is not there any
-more: the file system itself is the fence.
+more: the file system itself is the fence. What it has open already it can
+still write to; where it may be alive, its successor works on copies.
 """
 
+from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 import os
 import pathlib
 import shutil
+import subprocess
 import uuid
 
 from glance_tasks import exceptions
+
+_SHARED = "shared"
 
 
 class WorkArea:
@@ -23,24 +28,38 @@ class WorkArea:
         """Use ``root``; it is made when the first task needs it."""
         self.root = root
 
-    def take(self, task_id: str, fence: int) -> pathlib.Path:
+    def take(
+        self,
+        task_id: str,
+        fence: int,
+        *,
+        apart: bool = False,
+        check: Callable[[], None] = lambda: None,
+    ) -> pathlib.Path:
         """Give the directory of this claim, with what earlier ones left.
 
+        :param apart: give copies, because whoever held the task may be frozen
+            with its files open, and write into them when it thaws
+        :param check: called while copying; leaves by raising
         :raises LeaseLost: when a later claim has taken it
         :raises OSError: when it cannot be made
         """
         home = self.root / task_id
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        mine = home / str(fence)
+        mine, shared = home / str(fence), home / _SHARED
         claims = sorted(self._claims(home), reverse=True)
         if claims and claims[0] > fence:
             raise exceptions.LeaseLost(
                 f"task {task_id} is no longer held by claim {fence}"
             )
-        if claims and claims[0] < fence:
+        # One that is there already was taken apart by a claim that died over
+        # it; what is in there is still shared.
+        if claims and claims[0] < fence and not shared.exists():
             # Who held it before may have ended just now and removed it.
             with contextlib.suppress(FileNotFoundError):
-                os.rename(home / str(claims[0]), mine)
+                os.rename(home / str(claims[0]), shared if apart else mine)
+        if shared.exists():
+            _copy(shared, mine, check)
         mine.mkdir(mode=0o700, exist_ok=True)
         self._remove_claims(home, fence - 1)
         return mine
@@ -73,3 +92,48 @@ class WorkArea:
     @staticmethod
     def _claims(home: pathlib.Path) -> list[int]:
         return [int(e.name) for e in os.scandir(home) if e.name.isdigit()]
+
+
+def _copy(
+    shared: pathlib.Path, mine: pathlib.Path, check: Callable[[], None]
+) -> None:
+    """Copy a directory, durably, whole or not at all; then remove it.
+
+    By cp: it shares blocks where the file system can, and keeps holes.
+    """
+    draft = mine.with_name(f"{mine.name}.new")
+    shutil.rmtree(draft, ignore_errors=True)
+    copying = subprocess.Popen(
+        ["cp", "-a", "--reflink=auto", shared, draft],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while _runs(copying):
+            check()
+    finally:
+        copying.kill()
+        copying.wait()
+    if copying.returncode:
+        # Without room for a copy: begin again, with nothing shared.
+        shutil.rmtree(draft, ignore_errors=True)
+    else:
+        for file in draft.iterdir():
+            _sync(file)
+        os.rename(draft, mine)
+    shutil.rmtree(shared, ignore_errors=True)
+
+
+def _runs(process: "subprocess.Popen[bytes]") -> bool:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(0.25)
+        return False
+    return True
+
+
+def _sync(path: pathlib.Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

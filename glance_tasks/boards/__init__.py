@@ -16,11 +16,13 @@ class Claim:
     :ivar task: as it is after the claim; ``task.fence`` is the claim's number
     :ivar holder: the name of the conductor
     :ivar lapsed: the conductor that held it before, when its lease lapsed
+    :ivar contested: whether that one may be frozen, and thaw at any time
     """
 
     task: task.Task
     holder: str
     lapsed: str | None = None
+    contested: bool = False
 
 
 class Board(Protocol):

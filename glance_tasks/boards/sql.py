@@ -18,6 +18,9 @@ from glance_tasks.persistence import repository
 
 _JOBS, _TASKS = models.JOBS, models.TASKS
 
+# The end of a lease whose holder is known to be dead: it cannot thaw.
+_DEAD = 0.0
+
 
 class SqlBoard:
     """The jobs of one database; implements :class:`glance_tasks.boards.Board`.
@@ -96,11 +99,14 @@ class SqlBoard:
         elif lapsed is not None:
             attempts = _TASKS.c.attempts + 1
         self._raise_fence(connection, task_id, attempts)
-        row = connection.execute(
+        rows = connection.execute(
             sa.select(_TASKS).where(_TASKS.c.id == task_id)
         ).mappings()
         claim = boards.Claim(
-            repository.snapshot(dict(row.one())), holder, lapsed
+            repository.snapshot(dict(rows.one())),
+            holder,
+            lapsed,
+            contested=lapsed is not None and job["lease_until"] > _DEAD,
         )
         connection.execute(
             sa.update(_JOBS)
@@ -216,7 +222,7 @@ class SqlBoard:
                 connection.execute(
                     sa.update(_JOBS)
                     .where(_JOBS.c.state == "held", _JOBS.c.holder == holder)
-                    .values(lease_until=models.now() - 1)
+                    .values(lease_until=_DEAD)
                 ).rowcount
             )
 

@@ -45,7 +45,11 @@ class Scene:
     """Two conductors of one database and one machine."""
 
     def __init__(self, home, server, database_url, place):
-        """Make the source and submit its import, qcow2 to raw."""
+        """Make the source and submit its import.
+
+        It converts qcow2 to raw; but where the fetch is frozen nothing is
+        converted, for then the file that is fetched becomes the image.
+        """
         self.home, self.place, self._server = home, place, server
         self.gate = importing.Gate(home)
         self.parts = {
@@ -53,18 +57,20 @@ class Scene:
             "settings": {"glance_tasks": {"claim_ttl": LEASE_S}},
         }
         importing.noise_file(home / "disk", SIZE)
-        images.made(home / "qcow2", home / "disk", "-O", "qcow2")
-        # Slow enough to be caught in the midst of it.
-        rate = 8 * MIB if place == "fetch" else None
-        self._serve(rate)
-        gates = importing.gated(place, self.gate)
-        with self.engine(**gates) as engine:
+        if place == "fetch":
+            # Slow enough to be caught in the midst of it.
+            self._serve("disk", 8 * MIB)
+            given = importing.given(server.url(PATH))
+        else:
+            images.made(home / "qcow2", home / "disk", "-O", "qcow2")
+            self._serve("qcow2")
             given = importing.given(server.url(PATH), "qcow2", "raw")
+        with self.engine(**importing.gated(place, self.gate)) as engine:
             self.task_id = engine.submit("import", given, owner="me").id
 
-    def _serve(self, rate):
+    def _serve(self, name, rate=None):
         self._server.put(
-            PATH, http_source.Resource(body=self.home / "qcow2", rate=rate)
+            PATH, http_source.Resource(body=self.home / name, rate=rate)
         )
 
     def engine(self, **gates):
@@ -136,7 +142,10 @@ class Scene:
 
     def let_another_end_it(self):
         """Have the task taken over and ended."""
-        self._serve(None)
+        if self.place == "fetch":
+            # Of the same ETag: what the first has of it is of no use.
+            importing.noise_file(self.home / "other", SIZE, seed=1)
+            self._serve("other")
         self.gate.open()
         with self.conductor("second", "until idle") as second:
             assert second.wait(60) == 0, self.log("second")
@@ -146,6 +155,11 @@ class Scene:
             assert task.fence == 2
             assert importing.torn(engine) == []
 
+    def stored_files(self):
+        """Give device and inode of all that is stored."""
+        about = [path.stat() for path in (self.home / "store").iterdir()]
+        return {(one.st_dev, one.st_ino) for one in about}
+
     def everything(self):
         """Give all there is in the database, the store and the work area."""
         with self.engine() as engine:
@@ -154,6 +168,19 @@ class Scene:
                 "store": importing.listing(self.home / "store"),
                 "work": importing.listing(self.home / "work"),
             }
+
+
+def written_files(pid):
+    """Give device and inode of all that a process has open for writing."""
+    found = set()
+    process = pathlib.Path(f"/proc/{pid}")
+    for link in (process / "fd").iterdir():
+        info = (process / "fdinfo" / link.name).read_text()
+        flags = int(info.partition("flags:")[2].split()[0], 8)
+        if flags & (os.O_WRONLY | os.O_RDWR):
+            about = link.stat()
+            found.add((about.st_dev, about.st_ino))
+    return found
 
 
 def reader(pid):
@@ -174,6 +201,8 @@ def freeze_and_thaw(home, server, database_url, place):
         frozen = scene.freeze(first)
         scene.let_another_end_it()
         before = scene.everything()
+        # Whatever it would write when it thaws would be in the image.
+        assert not written_files(first.pid) & scene.stored_files()
 
         for pid in frozen:
             os.kill(pid, signal.SIGCONT)
@@ -187,6 +216,8 @@ def freeze_and_thaw(home, server, database_url, place):
 
     assert noticed == before
     assert scene.everything() == before
+    with scene.engine() as engine:
+        assert importing.torn(engine) == []
     assert "Traceback" not in scene.log("first")
 
 

@@ -108,8 +108,8 @@ class Mark(gt.Atom):
         return World(pathlib.Path(self.run.input["world"]))
 
     def told(self, key: str) -> bool:
-        """Tell whether the input names this atom under ``key``."""
-        return bool(self.run.input.get(key) == self.name)
+        """Tell whether the input names this atom, or all, under ``key``."""
+        return self.run.input.get(key) in (self.name, "every step")
 
     def execute(self) -> dict[str, Any]:
         """Give a little JSON, with a tuple that a reload makes a list."""

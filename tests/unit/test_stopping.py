@@ -8,13 +8,14 @@ import pytest
 import glance_tasks as gt
 from glance_tasks import exceptions
 from glance_tasks import stopping
+from tests.support import doubles
 
 VERDICT = gt.TaskError("enough", code="gave_up")
 
 
 @pytest.fixture
 def signal():
-    return stopping.RunSignal()
+    return stopping.RunSignal(doubles.OpenFence(), 60.0)
 
 
 def test_a_run_that_may_go_on_is_not_stopped(signal):
@@ -101,4 +102,17 @@ def test_an_interrupt_is_heard_by_what_undoes(signal):
     signal.interrupt()
 
     with signal.undoing(), pytest.raises(exceptions.RunInterrupted):
+        signal.check()
+
+
+def test_a_run_whose_lease_was_renewed_asks_nobody():
+    signal = stopping.RunSignal(doubles.LostFence(), 60.0)
+
+    signal.check()
+
+
+def test_a_run_that_may_have_been_frozen_asks_the_fence_before_it_goes_on():
+    signal = stopping.RunSignal(doubles.LostFence(), -1.0)
+
+    with pytest.raises(exceptions.LeaseLost), signal.undoing():
         signal.check()

@@ -149,7 +149,7 @@ def test_a_snapshot_cannot_be_changed():
 
 @pytest.mark.parametrize("name", ["project_id", "user_id", "request_id"])
 @pytest.mark.parametrize(
-    "text", ["x" * 256, "a\0b", "a\ud800b", 7, b"x"], ids=ascii
+    "text", ["x" * 256, "a\0b", "a\ud800b", "x ", " x", 7, b"x"], ids=ascii
 )
 def test_a_requester_is_made_of_text_that_every_database_takes(name, text):
     with pytest.raises(exceptions.InvalidInput) as caught:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Each claim has a directory of its own; the one before it loses its own."""
 
+import contextlib
 import uuid
 
 import pytest
@@ -117,3 +118,45 @@ def test_only_directories_of_tasks_are_listed(area):
 
 def test_where_no_task_ever_ran_none_is_listed(area):
     assert list(area.task_ids()) == []
+
+
+def test_a_contested_claim_gets_files_that_nobody_else_has_open(area):
+    old = area.take(TASK, 1) / "image"
+    old.write_text("verified")
+
+    with old.open("r+") as held_by_the_frozen_one:
+        new = area.take(TASK, 2, apart=True) / "image"
+        held_by_the_frozen_one.write("thawed!!")
+
+    assert new.read_text() == "verified"
+    assert not old.exists()
+
+
+def test_a_contested_claim_keeps_holes(area):
+    old = area.take(TASK, 1) / "image"
+    with old.open("wb") as file:
+        file.seek(16 << 20)
+        file.write(b"end")
+
+    new = area.take(TASK, 2, apart=True) / "image"
+
+    assert new.stat().st_size == (16 << 20) + 3
+    assert new.stat().st_blocks * 512 < 1 << 20
+
+
+def test_copying_that_was_cut_is_done_by_the_next_claim(area):
+    old = area.take(TASK, 1) / "image"
+    old.write_text("verified")
+    inode = old.stat().st_ino
+
+    def cut():
+        raise KeyboardInterrupt
+
+    # cp may be done before anybody asks; the directory is then whole.
+    with contextlib.suppress(KeyboardInterrupt):
+        area.take(TASK, 2, apart=True, check=cut)
+    new = area.take(TASK, 3) / "image"
+
+    assert new.read_text() == "verified"
+    assert new.stat().st_ino != inode
+    assert [entry.name for entry in new.parent.parent.iterdir()] == ["3"]
