@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from glance_tasks.persistence import models
 from tests.support import engines
+from tests.support import holding
 from tests.support import task_types
 
 
@@ -161,6 +162,23 @@ def test_tasks_are_posted_and_claimed_at_once(board, submit):
     assert failed == []
     assert set(claimed.values()) == {1}
     assert len(claimed) == 45
+
+
+def test_a_claim_does_not_wait_for_another(
+    engine, board, submit, tmp_path, clean_database_url
+):
+    if engine.database.embedded:
+        pytest.skip("SQLite has one writer at a time")
+    tasks = {submit(), submit()}
+    with engines.opened(tmp_path, database_url=clean_database_url) as other:
+        with holding.Held(other, "do_commit") as hold:
+            thread, first = holding.in_thread(lambda: engines.claim(other))
+            assert hold.reached.wait(60)
+
+            second = board.claim("me", 60)
+
+        thread.join(60)
+    assert {first[0].task.id, second.task.id} == tasks
 
 
 def test_a_lapsed_lease_is_taken_over_once(engine, board, submit):

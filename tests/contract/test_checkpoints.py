@@ -3,7 +3,6 @@
 
 import contextlib
 import json
-import threading
 
 import pytest
 import sqlalchemy as sa
@@ -21,6 +20,8 @@ from tests.support import engines
 from tests.support import task_types
 from tests.support.errors import CANARY
 from tests.support.errors import KINDS
+from tests.support.holding import Held
+from tests.support.holding import in_thread
 
 
 @pytest.fixture
@@ -274,56 +275,6 @@ def test_a_success_of_the_flow_needs_no_write(engine, backend):
 
 
 # --- two at a time -----------------------------------------------------------
-
-
-class Held:
-    """Holds up one call of a database's driver until it is let go."""
-
-    def __init__(
-        self, engine, name, *, when=lambda statement: True, late=False
-    ):
-        """Hold up the first ``name`` of the engine's dialect.
-
-        :param late: after it is done, not before
-        """
-        self.reached, self.go = threading.Event(), threading.Event()
-        self._dialect = engine.database.engine.dialect
-        self._name, self._when, self._late = name, when, late
-
-    def __enter__(self):
-        inner = getattr(self._dialect, self._name)
-
-        def held(*args, **kwargs):
-            if self._late:
-                inner(*args, **kwargs)
-            statement = args[1] if len(args) > 1 else ""
-            if not self.reached.is_set() and self._when(statement):
-                self.reached.set()
-                assert self.go.wait(60)
-            if not self._late:
-                inner(*args, **kwargs)
-
-        setattr(self._dialect, self._name, held)
-        return self
-
-    def __exit__(self, *_):
-        self.go.set()
-        delattr(self._dialect, self._name)
-
-
-def in_thread(work):
-    """Run ``work`` in a thread; its result or error is in the list."""
-    outcome = []
-
-    def run():
-        try:
-            outcome.append(work())
-        except BaseException as error:  # noqa: BLE001 - looked at by the test
-            outcome.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    return thread, outcome
 
 
 @pytest.fixture

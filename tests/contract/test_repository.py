@@ -403,6 +403,7 @@ def test_a_task_is_deleted_after_its_expiry_with_all_its_rows(engine, world):
 def test_a_task_is_never_deleted_before_its_expiry(engine, held, queued):
     expire(engine, held, seconds_ago=-30)
 
+    assert expiry.count_expired(engine.database) == 0
     assert expiry.delete_expired(engine.database, limit=9) == 0
     assert engine.get(held.id)
 

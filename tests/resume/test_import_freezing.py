@@ -56,7 +56,9 @@ class Scene:
             "database_url": database_url,
             "settings": {"glance_tasks": {"claim_ttl": LEASE_S}},
         }
-        importing.noise_file(home / "disk", SIZE)
+        # A conversion must last until its reader was found.
+        size = 4 * SIZE if place == "convert" else SIZE
+        importing.noise_file(home / "disk", size)
         if place == "fetch":
             # Slow enough to be caught in the midst of it.
             self._serve("disk", 8 * MIB)
