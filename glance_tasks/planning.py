@@ -114,7 +114,7 @@ def _own_plan(
 ) -> dict[str, Any]:
     whose = f"plan() of {type_name!r}"
     try:
-        return dict(plugin.plain(dict(task_type.plan(ctx)), whose))
+        own = dict(task_type.plan(ctx))
     except exceptions.InvalidInput:
         raise
     except exceptions.TaskError as error:
@@ -123,6 +123,10 @@ def _own_plan(
         raise exceptions.BrokenPlugin(
             f"{whose} raised {type(error).__name__}: {error}"
         ) from error
+    try:
+        return dict(plugin.plain(own, whose))
+    except exceptions.TaskError as error:
+        raise exceptions.BrokenPlugin(str(error)) from error
 
 
 def _checks(

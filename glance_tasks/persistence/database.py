@@ -20,7 +20,7 @@ from glance_tasks import exceptions
 # only a stalled disk gets near it.
 _SQLITE_BUSY_S = 30
 
-_FROZEN_S = 60
+_FROZEN_S = 10
 
 #: What reaches us when a database is away, full or read-only, not when a
 #: statement is wrong.
