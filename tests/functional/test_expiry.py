@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tasks are kept for their time to live, and swept up after it."""
+
+import uuid
+
+import pytest
+
+from glance_tasks import reaper
+from tests.support import engines
+from tests.support import task_types
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def engine(home):
+    with engines.opened(home, max_attempts=3) as engine:
+        yield engine
+
+
+@pytest.fixture
+def world(tmp_path):
+    return task_types.World(tmp_path / "world")
+
+
+def alive_for(task):
+    return (task.expires_at - task.finished_at).total_seconds() / 3600
+
+
+@pytest.mark.parametrize(
+    ("options", "success", "failure"),
+    [
+        ({}, 48, 48),
+        ({"task_time_to_live": 1.0}, 1, 1),
+        ({"task_time_to_live": 1.0, "failure_time_to_live": 5.0}, 1, 5),
+        ({"task_time_to_live": 4.0, "failure_time_to_live": 2.0}, 4, 4),
+        ({"task_time_to_live": 0.0}, 0, 0),
+    ],
+    ids=str,
+)
+def test_a_failure_is_kept_no_shorter_than_a_success(
+    home, world, options, success, failure
+):
+    with engines.opened(home, **options) as engine:
+        good = engine.submit("line", world.given())
+        bad = engine.submit("line", world.given(fail_at="step-0"))
+        engines.run_all(engine)
+
+        assert abs(alive_for(engine.get(good.id)) - success) < 0.01
+        assert abs(alive_for(engine.get(bad.id)) - failure) < 0.01
+
+
+def test_a_changed_time_to_live_is_for_tasks_that_end_later(home, world):
+    with engines.opened(home, task_time_to_live=1.0) as engine:
+        first = engine.submit("line", world.given())
+        engines.run_all(engine)
+        begun = engine.submit("line", world.given())
+
+    with engines.opened(home, task_time_to_live=9.0) as engine:
+        engines.run_all(engine)
+
+        assert abs(alive_for(engine.get(first.id)) - 1) < 0.01
+        assert abs(alive_for(engine.get(begun.id)) - 9) < 0.01
+
+
+@pytest.fixture
+def expired(home, world):
+    """Give an engine with five tasks that expired and two that did not."""
+    with engines.opened(home, task_time_to_live=0.0) as engine:
+        for _ in range(5):
+            engine.submit("line", world.given())
+        engines.run_all(engine)
+        engines.until(lambda: reap(engine, dry_run=True).tasks == 5)
+        engine.submit("line", world.given())
+        claim = engines.claim(engine)
+        engine.area.take(claim.task.id, claim.task.fence)
+        engine.submit("line", world.given())
+        yield engine
+
+
+def reap(engine, **how):
+    return reaper.reap(engine.database, engine.area, **how)
+
+
+def test_the_reaper_takes_what_expired_and_leaves_the_rest(expired, world):
+    assert reap(expired).tasks == 5
+
+    rows = engines.dump(expired)
+    assert len(expired.find()) == 2
+    assert {row[1] for row in rows["gt_atoms"]} == set()
+    assert len(rows["gt_jobs"]) == 2
+    # What the tasks made stays.
+    assert world.left() == set(task_types.STEPS)
+
+
+def test_the_reaper_goes_through_every_batch(expired, monkeypatch):
+    monkeypatch.setattr(reaper, "_BATCH", 2)
+
+    assert reap(expired).tasks == 5
+    assert reap(expired).tasks == 0
+
+
+def test_a_dry_run_of_the_reaper_changes_nothing(expired):
+    before = engines.dump(expired)
+
+    reap(expired, dry_run=True)
+
+    assert engines.dump(expired) == before
+
+
+def test_the_reaper_sweeps_directories_of_tasks_that_ended_only(engine, world):
+    engine.submit("line", world.given())
+    engines.run_all(engine)
+    (ended,) = engine.find()
+    engine.submit("line", world.given())
+    living = engines.claim(engine).task
+    unknown = str(uuid.uuid4())
+    for task_id in (ended.id, living.id, unknown):
+        (engine.area.take(task_id, 1) / "image").write_text("x")
+
+    seen = reap(engine, dry_run=True)
+    done = reap(engine)
+
+    assert seen.work_dirs == done.work_dirs == 1
+    assert set(engine.area.task_ids()) == {living.id, unknown}
