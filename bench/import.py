@@ -9,6 +9,7 @@ digests of the stored bytes, in memory. ``python -m bench.import [MiB]``
 from collections.abc import Iterator
 import contextlib
 import json
+import os
 import pathlib
 import statistics
 import subprocess
@@ -121,10 +122,12 @@ def measure(
     last: dict[str, float] = {}
     with served(file) as url:
         for _ in range(ROUNDS):
+            os.sync()
             limits.append(fetch.slowest_stage(size))
             last = ours(url, source, "raw", digest)
             seconds.append(last["seconds"])
             rss.append(last["rss_mib"])
+            os.sync()
             others.append(
                 by_hand(url, folder, convert_to_raw=source == "qcow2")
             )
@@ -148,6 +151,7 @@ def measure(
 def main() -> None:
     """Print both tables."""
     size = int(sys.argv[1]) if sys.argv[1:] else 1024
+    surroundings.touch_memory()
     with surroundings.folder() as name:
         folder = pathlib.Path(name)
         image = convert.make(folder, size)

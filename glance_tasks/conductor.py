@@ -11,15 +11,18 @@ import os
 import socket
 import threading
 import time
+from typing import Protocol
 import uuid
 
+from oslo_config import cfg
+
 from glance_tasks import boards
-from glance_tasks import engine as task_engine
 from glance_tasks import exceptions
 from glance_tasks import executor
 from glance_tasks import presence
 from glance_tasks import reaper
 from glance_tasks import runner
+from glance_tasks import workdir
 
 LOG = logging.getLogger(__name__)
 
@@ -29,6 +32,17 @@ _SWEEP_S = 60.0
 
 # How soon a signal is heard while there is nothing to do.
 _SLICE_S = 0.25
+
+
+class Employer(Protocol):
+    """The engine whose tasks a conductor runs."""
+
+    conf: cfg.ConfigOpts
+    area: workdir.WorkArea
+
+    def services(self) -> runner.Services:
+        """Give what runs need."""
+        ...
 
 
 class Conductor:
@@ -41,7 +55,7 @@ class Conductor:
 
     def __init__(
         self,
-        engine: task_engine.TaskEngine,
+        engine: Employer,
         *,
         max_tasks: int | None = None,
         name: str | None = None,

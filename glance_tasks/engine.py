@@ -6,6 +6,7 @@ another one, on this machine or on another one.
 """
 
 from collections.abc import Mapping
+import contextlib
 import dataclasses
 import datetime
 import time
@@ -16,6 +17,7 @@ from stevedore import driver
 
 from glance_tasks import boards
 from glance_tasks import building
+from glance_tasks import conductor
 from glance_tasks import exceptions
 from glance_tasks import graph
 from glance_tasks import opts
@@ -279,6 +281,21 @@ class TaskEngine:
         return building.build(self.registry, drawn, planned).graph
 
     # --- running -------------------------------------------------------------
+
+    def run(
+        self, task_id: str, requester: task.Requester | None = None
+    ) -> task.Task:
+        """Run a task in this thread, without a conductor; give it as it ends.
+
+        Where a conductor holds it already, waits for that one.
+
+        :raises TaskNotFound: when there is none the requester may see
+        """
+        while not self.tasks.get(task_id, requester).ended:
+            conductor.Conductor(self, max_tasks=1).run_one(task_id)
+            with contextlib.suppress(TimeoutError):
+                self.wait(task_id, self.conf.glance_tasks.poll_interval)
+        return self.tasks.get(task_id, requester)
 
     def services(self) -> runner.Services:
         """Give a conductor what its runs need."""

@@ -198,27 +198,33 @@ def _server_engine(url: sqlalchemy.URL) -> sqlalchemy.Engine:
         thread_checkin=False,
     )
     sqlalchemy.event.listen(
-        engine, "connect", functools.partial(_end_frozen, engine.dialect)
+        engine, "connect", functools.partial(_set_session, engine.dialect)
     )
     return engine
 
 
-def _end_frozen(
+def _set_session(
     dialect: sqlalchemy.Dialect, connection: Any, _record: Any
 ) -> None:
-    """Have the server end the transaction of a process that was frozen.
+    """Have the server tell UTC, and end what a frozen process began.
 
-    Ours take milliseconds. One that a frozen process holds keeps its task's
-    row locked, and the task from being taken over.
+    Our transactions take milliseconds. One that a frozen process holds keeps
+    its task's row locked, and the task from being taken over.
     """
+    settings = []
     if dialect.name == "postgresql":
-        setting = f"idle_in_transaction_session_timeout = {_FROZEN_S * 1000}"
-    elif getattr(dialect, "is_mariadb", False):
-        setting = f"SESSION idle_write_transaction_timeout = {_FROZEN_S}"
-    else:
-        return
+        timeout = _FROZEN_S * 1000
+        settings.append(f"idle_in_transaction_session_timeout = {timeout}")
+    if dialect.name == "mysql":
+        # Else its clock leaps by an hour in the night that summer ends.
+        settings.append("SESSION time_zone = '+00:00'")
+    if getattr(dialect, "is_mariadb", False):
+        settings.append(
+            f"SESSION idle_write_transaction_timeout = {_FROZEN_S}"
+        )
     with contextlib.closing(connection.cursor()) as cursor:
-        cursor.execute(f"SET {setting}")
+        for setting in settings:
+            cursor.execute(f"SET {setting}")
     connection.commit()
 
 

@@ -326,3 +326,13 @@ def test_a_look_that_raises_is_no_reason_to_give_up(home, world):
         engines.run_all(engine)
 
         assert engine.get(task.id).status == "success"
+
+
+def test_a_task_is_run_in_the_callers_own_thread(tmp_path, world):
+    with engines.opened(tmp_path) as engine:
+        task = engine.submit("line", world.given())
+
+        ended = engine.run(task.id)
+
+        assert (ended.id, ended.status) == (task.id, "success")
+        assert engine.run(task.id) == ended
