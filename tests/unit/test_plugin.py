@@ -169,7 +169,7 @@ def test_what_no_failure_can_be_made_of_becomes_one_in_words(error, method):
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_is_called_so(number):
     with pytest.raises(gt.DiskFull) as caught:
-        Give(OSError(number, "full", "/work/secret/path")).execute()
+        Give(OSError(number, "full", "/srv/secret/path")).execute()
 
     assert "/work" not in str(caught.value)
 
