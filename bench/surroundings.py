@@ -114,8 +114,3 @@ def touch_memory() -> None:
 def folder() -> contextlib.AbstractContextManager[str]:
     """Give a directory that goes afterwards."""
     return tempfile.TemporaryDirectory()
-
-
-def path_of(url: str) -> pathlib.Path:
-    """Give the file of an SQLite URL."""
-    return pathlib.Path(url.removeprefix("sqlite:///"))

@@ -16,16 +16,6 @@ from tests.support import task_types
 
 
 @pytest.fixture
-def home(tmp_path):
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def world(tmp_path):
-    return task_types.World(tmp_path / "world")
-
-
-@pytest.fixture
 def engine(home):
     # A lease this long never lapses in a test: whatever goes on at once does
     # so for another reason.

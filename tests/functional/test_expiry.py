@@ -10,22 +10,6 @@ from tests.support import engines
 from tests.support import task_types
 
 
-@pytest.fixture
-def home(tmp_path):
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def engine(home):
-    with engines.opened(home, max_attempts=3) as engine:
-        yield engine
-
-
-@pytest.fixture
-def world(tmp_path):
-    return task_types.World(tmp_path / "world")
-
-
 def alive_for(task):
     return (task.expires_at - task.finished_at).total_seconds() / 3600
 

@@ -13,22 +13,6 @@ from tests.support import engines
 from tests.support import task_types
 
 
-@pytest.fixture
-def home(tmp_path):
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def engine(home):
-    with engines.opened(home, max_attempts=3) as engine:
-        yield engine
-
-
-@pytest.fixture
-def world(tmp_path):
-    return task_types.World(tmp_path / "world")
-
-
 def until_ended(engine, task_id, lives=20):
     """Let a task die again and again until it has ended."""
     for _ in range(lives):
