@@ -107,13 +107,6 @@ class EventLog(Protocol):
         """
 
 
-class Clock(Protocol):
-    """The time of day, so that tests can turn it."""
-
-    def now(self) -> datetime.datetime:
-        """Give the time in UTC, with its zone."""
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Fetched:
     """What a fetch left behind.

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The conductor: inside a service and as a process."""
 
-import contextlib
 import logging
 import subprocess
 import sys
@@ -13,6 +12,9 @@ from taskflow.patterns import linear_flow
 import glance_tasks as gt
 from tests.support import engines
 from tests.support import task_types
+from tests.support.conducting import conducting
+from tests.support.conducting import ended
+from tests.support.conducting import noted
 
 
 @pytest.fixture
@@ -21,26 +23,6 @@ def engine(home):
     # so for another reason.
     with engines.opened(home, claim_ttl=3600.0) as engine:
         yield engine
-
-
-@contextlib.contextmanager
-def conducting(engine, **how):
-    """Run a conductor in threads for the block."""
-    conductor = gt.Conductor(engine, **how)
-    conductor.start()
-    try:
-        yield conductor
-    finally:
-        conductor.stop()
-
-
-def noted(world, line, times=1):
-    """Wait until the journal has that line."""
-    engines.until(lambda: world.counts()[line] >= times, line)
-
-
-def ended(engine, task):
-    return engine.wait(task.id, 60)
 
 
 # --- inside a service --------------------------------------------------------

@@ -14,6 +14,9 @@ from glance_tasks.persistence import checkpoints
 from tests.support import engines
 from tests.support import servers
 from tests.support import task_types
+from tests.support.conducting import conducting
+from tests.support.conducting import ended
+from tests.support.conducting import noted
 
 
 @pytest.fixture
@@ -22,26 +25,6 @@ def engine(home):
     # so for another reason.
     with engines.opened(home, claim_ttl=3600.0) as engine:
         yield engine
-
-
-@contextlib.contextmanager
-def conducting(engine, **how):
-    """Run a conductor in threads for the block."""
-    conductor = gt.Conductor(engine, **how)
-    conductor.start()
-    try:
-        yield conductor
-    finally:
-        conductor.stop()
-
-
-def noted(world, line, times=1):
-    """Wait until the journal has that line."""
-    engines.until(lambda: world.counts()[line] >= times, line)
-
-
-def ended(engine, task):
-    return engine.wait(task.id, 60)
 
 
 @pytest.fixture(scope="module")
