@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A whole import of 1 GiB from loopback, raw and qcow2 to raw.
 
-From the claim to the outcome, with every checkpoint, against ``curl -o`` and
-then ``md5sum`` and ``sha512sum``, and against the slowest stage alone: the
-digests of the stored bytes, in memory. ``python -m bench.import [MiB]``
+From the claim to the outcome, with every checkpoint and every fsync, against
+``curl -o``, ``qemu-img convert``, ``md5sum`` and ``sha512sum``: each alone,
+and one after the other; and against the digests of as many bytes in memory,
+which nothing that makes them can beat. ``python -m bench.import [MiB]``
 """
 
 from collections.abc import Iterator
@@ -22,6 +23,11 @@ from bench import surroundings
 
 ROUNDS = 5
 LIMIT = "md5 beside sha512, in memory"
+CURL = "curl -o"
+QEMU_IMG = "qemu-img convert"
+SUMS = "md5sum beside sha512sum"
+OURS = "ours, claim to outcome"
+BY_HAND = "by hand, one after the other"
 
 # In a process of its own, so that its memory can be told from ours.
 _IMPORT = """
@@ -96,21 +102,35 @@ def ours(url: str, source: str, target: str, digest: str) -> dict[str, float]:
     return figures
 
 
-def by_hand(url: str, folder: pathlib.Path, *, convert_to_raw: bool) -> float:
-    """Do it with curl, qemu-img and the sum programs; give seconds."""
+def by_hand(
+    url: str, folder: pathlib.Path, *, convert_to_raw: bool
+) -> dict[str, float]:
+    """Do it with curl, qemu-img and the sum programs; give seconds of each.
+
+    The sums run beside each other.
+    """
     file, raw = folder / "by-hand", folder / "by-hand.raw"
-    began = time.perf_counter()
-    subprocess.run(["curl", "-sS", "-o", file, url], check=True)
+    stages = {CURL: _timed(["curl", "-sS", "-o", str(file), url])}
     if convert_to_raw:
         words = ["qemu-img", "convert", "-f", "qcow2", "-O", "raw", "-W"]
-        subprocess.run([*words, file, raw], check=True)
+        stages[QEMU_IMG] = _timed([*words, str(file), str(raw)])
         file = raw
-    for program in ("md5sum", "sha512sum"):
-        subprocess.run([program, file], check=True, capture_output=True)
-    taken = time.perf_counter() - began
+    stages[SUMS] = _timed(["md5sum", str(file)], ["sha512sum", str(file)])
     for leftover in folder.glob("by-hand*"):
         leftover.unlink()
-    return taken
+    return stages
+
+
+def _timed(*commands: list[str]) -> float:
+    began = time.perf_counter()
+    running = [
+        subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        for words in commands
+    ]
+    for process in running:
+        if process.wait():
+            raise SystemExit(f"{process.args} failed")
+    return time.perf_counter() - began
 
 
 def measure(
@@ -118,34 +138,41 @@ def measure(
 ) -> None:
     """Print the table of one source."""
     source = "qcow2" if file.name == "image" else "raw"
-    limits, seconds, others, rss = [], [], [], []
-    last: dict[str, float] = {}
+    found: dict[str, list[float]] = {}
+    rss, last = 0.0, {"": 0.0}
     with served(file) as url:
         for _ in range(ROUNDS):
             os.sync()
-            limits.append(fetch.slowest_stage(size))
+            stages = {LIMIT: fetch.slowest_stage(size)}
             last = ours(url, source, "raw", digest)
-            seconds.append(last["seconds"])
-            rss.append(last["rss_mib"])
             os.sync()
-            others.append(
-                by_hand(url, folder, convert_to_raw=source == "qcow2")
-            )
-    limit = statistics.median(limits)
-    rows = [("", "seconds", "of the slowest stage")]
-    for name, taken in (
-        (LIMIT, limit),
-        ("ours, claim to outcome", statistics.median(seconds)),
-        ("by hand", statistics.median(others)),
-    ):
-        rows.append((name, f"{taken:.2f}", f"{limit / taken:.2f}"))
-    surroundings.table(f"import of {size} MiB, {source} to raw", rows)
+            hand = by_hand(url, folder, convert_to_raw=source == "qcow2")
+            totals = {OURS: last["seconds"], BY_HAND: sum(hand.values())}
+            for name, taken in (stages | hand | totals).items():
+                found.setdefault(name, []).append(taken)
+            rss = max(rss, last["rss_mib"])
+    _print(f"import of {size} MiB, {source} to raw", found)
     data = size * (1 << 20)
     print(
         f"  passes of ours: {last['read'] / data:.1f} read,"
         f" {last['written'] / data:.1f} written (socket and nbd included);"
-        f" peak RSS {max(rss):.0f} MiB"
+        f" peak RSS {rss:.0f} MiB"
     )
+
+
+def _print(title: str, found: dict[str, list[float]]) -> None:
+    medians = {name: statistics.median(took) for name, took in found.items()}
+    alone = {n: t for n, t in medians.items() if n not in (OURS, BY_HAND)}
+    slowest, limit = max(alone.values()), alone[LIMIT]
+    rows: list[tuple[str, ...]] = [
+        ("", "seconds", "of the digests", "of the slowest stage")
+    ]
+    for name, taken in medians.items():
+        ratios = f"{limit / taken:.2f}", f"{slowest / taken:.2f}"
+        if name in alone:
+            ratios = "", "the slowest" if taken == slowest else ""
+        rows.append((name, f"{taken:.2f}", *ratios))
+    surroundings.table(title, rows)
 
 
 def main() -> None:

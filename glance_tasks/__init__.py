@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from glance_tasks.exceptions import TaskError as TaskError
     from glance_tasks.exceptions import TaskNotFound as TaskNotFound
     from glance_tasks.exceptions import TaskTypeNotFound as TaskTypeNotFound
+    from glance_tasks.exceptions import UndoLater as UndoLater
     from glance_tasks.exceptions import UnsafeImage as UnsafeImage
     from glance_tasks.opts import list_opts as list_opts
     from glance_tasks.opts import register_opts as register_opts
@@ -94,6 +95,7 @@ _WHERE = {
             "TaskError",
             "TaskNotFound",
             "TaskTypeNotFound",
+            "UndoLater",
             "UnsafeImage",
         ),
         "exceptions",

@@ -239,6 +239,8 @@ class Conductor:
             run.execute()
         except (exceptions.LeaseLost, exceptions.DatabaseGone) as left:
             LOG.warning("Task %s: left: %s", task_id, left)
+        except exceptions.UndoLater as left:
+            run.set_aside(str(left))
         except exceptions.RunInterrupted:
             self._give_back(run)
         except exceptions.DatabaseUnreachable as error:

@@ -22,6 +22,8 @@ from typing import Protocol
 from typing import Self
 from typing import TypeVar
 
+from glance_tasks import directio
+
 #: Bytes of one buffer. With 64 KiB a thread switch costs as much as the work.
 BUFFER_SIZE = 1 << 20
 
@@ -130,7 +132,7 @@ class Digests:
             )
             for name in [*self._states, *(["write"] if write else [])]
         }
-        ring = [memoryview(bytearray(size)) for _ in range(buffers)]
+        ring = [directio.buffer(size) for _ in range(buffers)]
         self._ring = itertools.cycle(ring)
         self._pending: dict[int, list[concurrent.futures.Future[None]]] = {
             id(buffer.obj): [] for buffer in ring

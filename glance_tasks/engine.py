@@ -120,14 +120,14 @@ class TaskEngine:
     ) -> task.Task:
         """Take a task on: checked, planned and durable when this returns.
 
-        :param owner: whose task it is; the requester's project otherwise
+        :param owner: whose task it is, when the operator submits it; a
+            requester's is its project's
         :param priority: the larger, the sooner it runs
         :raises InvalidInput: with a pointer to each field that does not fit
         :raises TaskTypeNotFound: when no such type is installed
         :raises BrokenPlugin: when the type cannot be used
         """
-        who = requester or task.Requester(project_id=owner or "")
-        draft = planning.draft(type_name, task_input, who, owner)
+        draft = planning.draft(type_name, task_input, requester, owner)
         if abs(priority) > MAX_PRIORITY:
             raise exceptions.InvalidInput(
                 [("priority", f"is not between +-{MAX_PRIORITY}")]
@@ -151,10 +151,10 @@ class TaskEngine:
                 f"task {task_id} is {old.status}; only a failed task can be"
                 " retried"
             )
-        who = requester or task.Requester(old.owner, old.user_id)
-        draft = planning.draft(old.type, old.input, who, old.owner)
+        draft = planning.draft(old.type, old.input, requester, old.owner)
         draft = dataclasses.replace(
             draft,
+            user_id=requester.user_id if requester else old.user_id,
             retry_of=old.id,
             image_id=old.image_id or draft.image_id,
             priority=old.priority,
@@ -275,7 +275,7 @@ class TaskEngine:
         if task_input is None:
             task_type = self.registry.get(type_name)
             task_input = schema.example(task_type.input_schema)
-        draft = planning.draft(type_name, task_input, task.Requester(""))
+        draft = planning.draft(type_name, task_input, None)
         drawn = dataclasses.replace(self._shared, fetcher=planning.AnySource())
         planned = planning.plan(self.registry, drawn, self.conf, draft)
         return building.build(self.registry, drawn, planned).graph

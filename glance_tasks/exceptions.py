@@ -93,6 +93,14 @@ class DatabaseGone(RunInterrupted):
     """A checkpoint could not be written; the task resumes from the last."""
 
 
+class UndoLater(RunInterrupted):
+    """Raised by a ``revert`` that cannot undo now, as the far end is away.
+
+    The task is set aside with this reason and its undoing tried again every
+    minute: it ends when nothing of it is left.
+    """
+
+
 # --- failures the owner of a task reads --------------------------------------
 
 

@@ -39,20 +39,24 @@ class AnySource:
 def draft(
     type_name: str,
     task_input: Mapping[str, Any],
-    who: task.Requester,
+    who: task.Requester | None,
     owner: str | None = None,
 ) -> task.Task:
     """Give a task with nothing decided yet.
 
+    :param who: None is the operator
     :param owner: whose it is; the requester's project when None
-    :raises InvalidInput: when the input is no JSON object, or too large
+    :raises InvalidInput: when the input is no JSON object, or too large, or
+        when the requester names another project than its own
     """
     if not isinstance(task_input, Mapping):
         raise exceptions.InvalidInput([("", "is no JSON object")])
-    project = owner if owner is not None else who.project_id
-    task.check_texts(
-        owner=project, user_id=who.user_id, request_id=who.request_id
-    )
+    if who is not None and owner not in (None, who.project_id):
+        raise exceptions.InvalidInput(
+            [("owner", f"is not the requester's project {who.project_id!r}")]
+        )
+    project = who.project_id if who else owner or ""
+    task.check_texts(owner=project)
     now = datetime.datetime.now(datetime.UTC)
     return task.Task(
         id=str(uuid.uuid4()),
@@ -60,8 +64,8 @@ def draft(
         status=task.Status.PENDING,
         phase=task.Phase.QUEUED,
         owner=project,
-        user_id=who.user_id,
-        request_id=who.request_id,
+        user_id=who.user_id if who else None,
+        request_id=who.request_id if who else None,
         input=_plain_input(task_input),
         created_at=now,
         updated_at=now,

@@ -169,22 +169,31 @@ class Run:
 
     def _cannot_build(self, error: Exception) -> None:
         """Fail a task that never ran; keep one that did until it can."""
-        services, held = self._services, self._task
-        began = services.tasks.stored_fingerprint(held.id) is not None
+        held = self._task
+        began = self._services.tasks.stored_fingerprint(held.id) is not None
         missing = isinstance(error, exceptions.TaskTypeNotFound)
-        LOG.warning("Task %s cannot run: %s", held.id, error)
         if began or missing:
-            if held.queue_reason != str(error):
-                # Only once: it is tried again every minute, perhaps for days.
-                self._report.append("set_aside", str(error))
-                self._report.flush()
-            services.tasks.set_queue_reason(held.id, held.fence, str(error))
-            services.board.set_aside(self.claim)
+            self.set_aside(str(error))
             return
+        LOG.warning("Task %s cannot run: %s", held.id, error)
         failure = failures.of_error(
             exceptions.TaskError(str(error), code="plugin_failed")
         )
         self._end(failure=failure)
+
+    def set_aside(self, reason: str) -> None:
+        """Leave the task until it is tried again, in a minute or so.
+
+        :param reason: what the task shows meanwhile
+        """
+        services, held = self._services, self._task
+        LOG.warning("Task %s waits: %s", held.id, reason)
+        if held.queue_reason != reason:
+            # Only once: it is tried again every minute, perhaps for days.
+            self._report.append("set_aside", reason)
+            self._report.flush()
+        services.tasks.set_queue_reason(held.id, held.fence, reason)
+        services.board.set_aside(self.claim)
 
     def _drive(self, built: building.Built) -> None:
         parallel = built.task_type.engine == "parallel"

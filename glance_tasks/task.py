@@ -171,6 +171,9 @@ class Requester:
 
     def __post_init__(self) -> None:
         """Refuse ids that a database would take for another's."""
+        if not self.project_id:
+            # Tasks of the operator's own have no owner.
+            raise exceptions.InvalidInput([("project_id", "is empty")])
         check_texts(
             project_id=self.project_id,
             user_id=self.user_id,

@@ -64,7 +64,16 @@ class RegisterImage(plugin.Atom):
     ) -> None:
         """Withdraw the image, unless it is one this task did not make."""
         self.run.fence.check()
-        self._patiently(lambda: self._withdraw(image_id, stored or {}))
+        try:
+            self._patiently(lambda: self._withdraw(image_id, stored or {}))
+        except exceptions.CatalogueError as error:
+            if error.code != "catalogue_unavailable":
+                raise
+            # Whether it was published nobody knows, so its data can neither
+            # stay nor go.
+            raise exceptions.UndoLater(
+                f"{self.name} cannot be undone yet: {error}"
+            ) from error
 
     def _withdraw(self, image_id: str, stored: Mapping[str, Any]) -> None:
         catalogue = self.run.catalogue

@@ -25,7 +25,7 @@ _REPLY_MAGIC = 0x67446698
 _FIXED_NEWSTYLE = 1
 _GO = 7
 _ACKNOWLEDGED, _INFORMATION = 1, 3
-_READ, _DISCONNECT = 0, 2
+_READ = 0
 
 # Requests under way at a time: enough to keep qemu-nbd busy while we hash.
 _IN_FLIGHT = 4
@@ -173,7 +173,3 @@ class Client:
                 self._idle()
             except OSError as error:
                 raise ProtocolError(f"connection lost: {error}") from error
-
-    def disconnect(self) -> None:
-        """Tell the server that no more requests follow."""
-        self._send(_REQUEST.pack(_REQUEST_MAGIC, 0, _DISCONNECT, 0, 0, 0))

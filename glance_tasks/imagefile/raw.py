@@ -16,6 +16,7 @@ import pathlib
 from typing import Any
 
 from glance_tasks import digest
+from glance_tasks import directio
 from glance_tasks import ledger
 from glance_tasks import ports
 from glance_tasks.imagefile import view as views
@@ -70,10 +71,20 @@ def write_raw(
         stack.callback(os.close, fd)
         notes = ledger.Ledger(path, record)
         stack.callback(notes.close)
-        digests = digest.Digests(states, offset=record.offset)
-        stack.enter_context(digests)
+        writer = directio.Writer(fd)
+        stack.callback(writer.close)
+        # Behind its last mark a file may hold anything, so nothing is skipped
+        # there: the disk may not have got all that was written before the
+        # cut.
+        unsure = os.fstat(fd).st_size
+
+        def write(piece: memoryview, offset: int) -> None:
+            write_sparse(writer, piece, offset, skip=offset >= unsure)
+
         marker = ledger.Marker(notes, fd, record.offset, progress.advanced)
         stack.callback(marker.close)
+        digests = digest.Digests(states, write=write, offset=record.offset)
+        stack.enter_context(digests)
         _copy(view, fd, digests, marker, stop, progress)
         os.ftruncate(fd, view.size)
         whole = marker.finish(view.size, digests.snapshot(), stop.check)
@@ -110,16 +121,11 @@ def _copy(
     stop: ports.StopSignal,
     progress: ports.Progress,
 ) -> None:
-    # Behind its last mark a file may hold anything, so nothing is skipped
-    # there: the disk may not have got all that was written before the cut.
-    unsure = os.fstat(fd).st_size
     marked = digests.offset
     buffer = functools.partial(digests.buffer, stop.check)
     for piece in view.stream(marked, buffer):
-        offset = digests.offset
         digests.update(piece)
-        write_sparse(fd, piece, offset, skip=offset >= unsure)
-        offset += len(piece)
+        offset = digests.offset
         marker.poll()
         # The mark at the end waits for the word that the file is whole.
         if marked + _BETWEEN_MARKS <= offset < view.size:
@@ -132,17 +138,17 @@ def _copy(
 
 
 def write_sparse(
-    fd: int, piece: memoryview, offset: int, *, skip: bool
+    writer: directio.Writer, piece: memoryview, offset: int, *, skip: bool
 ) -> None:
     """Write ``piece`` at ``offset``, leaving out blocks of zeros.
 
     :param skip: False writes the zeros too
     """
     if not skip:
-        _write(fd, piece, offset)
+        writer.write(piece, offset)
         return
     for begin, end in _filled(piece):
-        _write(fd, piece[begin:end], offset + begin)
+        writer.write(piece[begin:end], offset + begin)
 
 
 def _filled(piece: memoryview) -> Iterator[tuple[int, int]]:
@@ -158,9 +164,3 @@ def _filled(piece: memoryview) -> Iterator[tuple[int, int]]:
             begin = None
     if begin is not None:
         yield begin, len(piece)
-
-
-def _write(fd: int, piece: memoryview, offset: int) -> None:
-    while piece:
-        count = os.pwrite(fd, piece, offset)
-        piece, offset = piece[count:], offset + count

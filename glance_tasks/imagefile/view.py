@@ -18,6 +18,7 @@ import time
 import types
 from typing import Self
 
+from glance_tasks import directio
 from glance_tasks import exceptions
 from glance_tasks import ports
 from glance_tasks.imagefile import nbd
@@ -68,6 +69,8 @@ class RawView:
             stack.callback(shutil.rmtree, place, ignore_errors=True)
             address = place / "nbd"
             words = ["qemu-nbd", "--read-only", "--socket", str(address)]
+            if directio.supported(self._path):
+                words.append("--cache=none")
             words += qemu.source_words(self._path, self._format)
             self._server = stack.enter_context(
                 process.Process(words, self._limits, self._stop)

@@ -176,15 +176,6 @@ class TaskRepository:
             steps.append(sa.and_(*same, further))
         return sa.or_(*steps)
 
-    def count(self, *, ended: bool) -> int:
-        """Count the tasks that have ended, or those that have not."""
-        ending = _TASKS.c.status.in_(("success", "failure"))
-        query = sa.select(sa.func.count()).where(
-            ending if ended else sa.not_(ending)
-        )
-        with self._database.read() as connection:
-            return int(connection.scalar(query) or 0)
-
     # --- a run ---------------------------------------------------------------
 
     def holds(self, task_id: str, fence: int) -> bool:

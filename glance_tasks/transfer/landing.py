@@ -38,7 +38,7 @@ class Landing:
         :param advanced: called after each durable mark, by the caller's
             thread
         """
-        size = min(digest.BUFFER_SIZE, chunk_size // 8)
+        self._size = size = min(digest.BUFFER_SIZE, chunk_size // 8)
         self._interval = chunk_size // 4
         self._reach = chunk_size // 2 - size
         self._work, self._marked_at = work, time.monotonic()
@@ -64,7 +64,10 @@ class Landing:
                 snapshot = self._flow.snapshot()
                 self._marker.add(self.offset, snapshot, check)
             if self._ahead <= self._reach:
-                return self._flow.buffer(check)
+                # Up to where a full one ends: those can pass by the cache.
+                return self._flow.buffer(check)[
+                    : self._size - self.offset % self._size
+                ]
             self._marker.wait(check)
 
     def send(self, piece: memoryview) -> None:

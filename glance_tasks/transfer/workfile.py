@@ -8,6 +8,7 @@ import pathlib
 import stat
 from typing import Any
 
+from glance_tasks import directio
 from glance_tasks import ledger
 
 _EXISTING = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -47,6 +48,7 @@ class WorkFile:
     ) -> None:
         """Take over ``fd`` and put a ledger saying ``record`` in place."""
         self.fd = fd
+        self._writer = directio.Writer(fd)
         try:
             self.notes = ledger.Ledger(path, record)
         except BaseException:
@@ -65,11 +67,10 @@ class WorkFile:
 
     def write(self, piece: memoryview, offset: int) -> None:
         """Write all of ``piece``; one thread at a time."""
-        while piece:
-            count = os.pwrite(self.fd, piece, offset)
-            piece, offset = piece[count:], offset + count
+        self._writer.write(piece, offset)
 
     def close(self) -> None:
         """Close the file and its ledger."""
         self.notes.close()
+        self._writer.close()
         os.close(self.fd)

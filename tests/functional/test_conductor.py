@@ -53,7 +53,9 @@ def test_no_more_tasks_run_at_a_time_than_are_allowed(engine, world, tmp_path):
         waiting = engine.find(filters={"status": "pending"})
         for each in worlds:
             each.open_gate()
-        engines.until(lambda: engine.tasks.count(ended=True) == 5)
+        engines.until(
+            lambda: len(engine.find(filters={"status": "success"})) == 5
+        )
 
     assert (len(running), len(waiting)) == (2, 3)
 

@@ -47,6 +47,16 @@ def test_the_requesters_project_owns_the_task(engine, world):
     )
 
 
+def test_nobody_submits_in_the_name_of_another_project(engine, world):
+    who = gt.Requester("demo")
+
+    with pytest.raises(gt.InvalidInput, match="owner"):
+        engine.submit("line", world.given(), owner="other", requester=who)
+    own = engine.submit("line", world.given(), owner="demo", requester=who)
+
+    assert [task.id for task in engine.find()] == [own.id]
+
+
 def deep(levels):
     value = "x"
     for _ in range(levels):

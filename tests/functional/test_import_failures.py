@@ -331,6 +331,13 @@ def play(stage, engine, given):
     return engine.get(submitted.id)
 
 
+def conducted(engine, task):
+    """Let a conductor take the task once, set aside or not; give it."""
+    engine.board.wake(0)
+    gt.Conductor(engine, max_tasks=1).run(until_idle=True)
+    return engine.get(task.id)
+
+
 def nothing_left(stage, engine, task):
     """List what an import that failed has left anywhere."""
     conf = engine.conf.glance_tasks
@@ -412,26 +419,48 @@ def test_what_another_has_stored_under_the_key_stays(stage):
         assert importing.left(stage.home / "work") == []
 
 
-def test_what_could_not_be_undone_is_told(stage):
+def test_a_catalogue_that_stays_away_has_the_undoing_wait_for_it(stage):
     class Gone(sql_catalogue.SqlCatalogue):
         def publish(self, image, fence):
+            self.there = getattr(self, "there", self._reader)
             self._reader = sa.create_engine(f"sqlite:///{stage.home}")
             super().publish(image, fence)
 
     given = stage.serve()
     with importing.opened(stage.home / "data", catalogue=Gone) as engine:
-        task = play(stage, engine, given)
+        waiting = conducted(engine, engine.submit("import", given))
+        held = importing.left(stage.home / "data" / "store")
 
-        failure = task.failure
-        assert (failure.code, failure.step) == (
+        engine.catalogue._reader = engine.catalogue.there
+        ended = conducted(engine, waiting)
+
+        assert waiting.status == "processing"
+        assert f"{REGISTER} cannot be undone yet" in waiting.queue_reason
+        assert held != []
+        assert (ended.failure.code, ended.failure.step) == (
             "catalogue_unavailable",
             REGISTER,
         )
-        assert [f"{REGISTER}: " in failure.left_behind[0]] == [True]
-        # Whether it was published nobody knows: its data must stay.
-        assert "StoreImage: was not undone" in failure.left_behind
-        assert "Could not be undone: " in task.message
-        assert importing.left(stage.home / "data" / "work") == []
+        assert ended.failure.left_behind == ()
+        assert engine.catalogue.find() == []
+        for place in "store", "work":
+            assert importing.left(stage.home / "data" / place) == []
+
+
+def test_an_undoing_that_has_to_wait_is_told_once(stage):
+    class Away(sql_catalogue.SqlCatalogue):
+        def publish(self, image, fence):
+            self._reader = sa.create_engine(f"sqlite:///{stage.home}")
+            super().publish(image, fence)
+
+    given = stage.serve()
+    with importing.opened(stage.home / "data", catalogue=Away) as engine:
+        task = engine.submit("import", given)
+        for _ in range(3):
+            conducted(engine, task)
+
+        kinds = [event.kind for event in engine.events(task.id)]
+        assert kinds.count("set_aside") == 1
 
 
 # --- what is not even taken on -----------------------------------------------

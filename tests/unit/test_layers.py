@@ -34,7 +34,8 @@ def words(text):
 
 
 BASE = words("exceptions task ports redaction")
-DATA = BASE | words("digest ledger imagefile transfer")
+PIECES = BASE | words("directio digest ledger")
+DATA = PIECES | words("imagefile transfer")
 STATE = BASE | words("persistence boards")
 TYPES = BASE | words("plugin registry schema graph")
 RUN = DATA | STATE | TYPES | words("opts atoms listeners")
@@ -54,14 +55,15 @@ LAYERS = {
     "redaction": Layer(frozenset(), only=words("oslo_utils")),
     "opts": Layer(frozenset(), only=words("oslo_config")),
     "plugin": Layer(BASE, only=words("taskflow")),
-    "digest": Layer(BASE, only=frozenset()),
+    "directio": Layer(frozenset(), only=frozenset()),
+    "digest": Layer(BASE | words("directio"), only=frozenset()),
     "ledger": Layer(BASE | words("digest"), only=frozenset()),
     "imagefile": Layer(
-        BASE | words("digest ledger"),
+        PIECES,
         never=FLOWS_AND_TABLES | words("oslo_config"),
     ),
     "transfer": Layer(
-        BASE | words("digest ledger"),
+        PIECES,
         never=FLOWS_AND_TABLES | words("oslo_config"),
     ),
     "atoms": Layer(

@@ -158,6 +158,12 @@ def test_a_requester_is_made_of_text_that_every_database_takes(name, text):
     assert [pointer for pointer, _ in caught.value.errors] == [name]
 
 
+def test_a_requester_of_no_project_is_refused():
+    # Tasks of the operator's own have no owner either.
+    with pytest.raises(exceptions.InvalidInput, match="project_id"):
+        task.Requester("")
+
+
 def test_a_requester_needs_no_more_than_a_project():
     asking = task.Requester("demo")
 

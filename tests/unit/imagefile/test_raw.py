@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from glance_tasks import directio
 from glance_tasks import exceptions
 from glance_tasks import ledger
 from glance_tasks.imagefile import raw
@@ -227,7 +228,8 @@ def test_a_sparse_write_gives_the_same_bytes(tmp_path, size):
     data = bytes(size // 3) + b"x" + bytes(size - size // 3 - 1)
     fd = ledger.create_file(tmp_path / "file")
 
-    raw.write_sparse(fd, memoryview(data), 0, skip=True)
+    writer = directio.Writer(fd)
+    raw.write_sparse(writer, memoryview(data), 0, skip=True)
 
     os.ftruncate(fd, size)
     os.close(fd)
