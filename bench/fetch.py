@@ -58,7 +58,7 @@ def source(folder: pathlib.Path, size: int) -> Iterator[tuple[str, str]]:
             digest.update(piece)
         os.fsync(out.fileno())
     server = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.http_source", str(file)],
+        [sys.executable, "-m", "glance_tasks.testing.http_source", str(file)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -72,7 +72,7 @@ print(json.dumps({
 def served(file: pathlib.Path) -> Iterator[str]:
     """Serve a file by sendfile from a process of its own; give its address."""
     server = subprocess.Popen(
-        [sys.executable, "-m", "tests.support.http_source", str(file)],
+        [sys.executable, "-m", "glance_tasks.testing.http_source", str(file)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -19,7 +19,7 @@ from oslo_config import cfg
 import glance_tasks
 from glance_tasks.persistence import database as db
 from glance_tasks.persistence import migrations
-from tests.support import servers
+from glance_tasks.testing import servers
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ import tempfile
 import time
 from typing import Any
 
-from tests.support import http_source
+from glance_tasks.testing import http_source
 
 MIB = 1 << 20
 RATE = 6 * MIB

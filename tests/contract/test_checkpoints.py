@@ -12,7 +12,7 @@ from taskflow.persistence import models as taskflow_models
 from glance_tasks import exceptions
 from glance_tasks.persistence import checkpoints
 from glance_tasks.persistence import models
-from tests.support import cutting
+from glance_tasks.testing import cuts
 from tests.support import engines
 from tests.support import task_types
 from tests.support.holding import Held
@@ -57,7 +57,7 @@ def of_table(seen, verb, table):
 def test_a_run_writes_one_row_by_one_statement_for_each_atom(engine, world):
     engine.submit("line", world.given())
     claim = engines.claim(engine)
-    cutter = cutting.Cutter()
+    cutter = cuts.Cutter()
 
     with statements(engine) as seen, cutter.watching(engine.database.engine):
         engines.run(engine, claim)

@@ -15,7 +15,7 @@ from glance_tasks import exceptions
 from glance_tasks.persistence import database as db
 from glance_tasks.persistence import migrations
 from glance_tasks.persistence import models
-from tests.support import cutting
+from glance_tasks.testing import cuts
 
 TABLES = {table.name for table in models.METADATA.sorted_tables}
 
@@ -197,11 +197,11 @@ def test_databases_of_one_process_are_synced_at_once(tmp_path):
 def test_a_sync_that_was_cut_is_done_again(database):
     # MariaDB commits at every CREATE TABLE: a cut leaves some of them.
     for number in range(1, 30, 3):
-        cutter = cutting.Cutter(cutting.Cut(number, "after"), ddl=True)
+        cutter = cuts.Cutter(cuts.Cut(number, "after"), ddl=True)
         with cutter.watching(database.engine):
             try:
                 migrations.sync(database)
-            except cutting.PowerCut:
+            except cuts.PowerCut:
                 continue
         break
 

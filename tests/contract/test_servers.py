@@ -10,15 +10,16 @@ import sys
 import pytest
 import sqlalchemy as sa
 
+from glance_tasks.testing import servers
+from tests.support import databases
 from tests.support import engines
-from tests.support import servers
 
 ROOT = pathlib.Path(__file__).parents[2]
 KINDS = ("postgresql_server", "mysql_server")
 
 KILLED = """
 import os, sys
-from tests.support import servers
+from glance_tasks.testing import servers
 with servers.running(getattr(servers, sys.argv[1])) as server:
     print(server.process.pid, server.directory, flush=True)
     os._exit(9)
@@ -94,6 +95,6 @@ def test_an_absent_server_is_a_failure_only_in_ci(monkeypatch, ci, outcome):
 
     with (
         pytest.raises(outcome, match="PostgreSQL cannot be tested"),
-        servers.running(servers.PostgreSQL),
+        databases.running(servers.PostgreSQL),
     ):
         pass

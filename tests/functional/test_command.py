@@ -9,11 +9,12 @@ import threading
 import pytest
 import yaml
 
+from glance_tasks.testing import http_source
+from glance_tasks.testing import servers
+from tests.support import databases
 from tests.support import engines
-from tests.support import http_source
 from tests.support import importing
 from tests.support import installation
-from tests.support import servers
 
 MIB = 1 << 20
 NOISE = importing.noise(MIB)
@@ -319,7 +320,7 @@ def test_a_configuration_that_is_not_there_is_told(here):
 
 
 def test_a_database_that_is_away_ends_with_3(tmp_path):
-    with servers.running(servers.PostgreSQL) as server:
+    with databases.running(servers.PostgreSQL) as server:
         url = server.url("postgres")
         server.stop()
         here = installation.Installation(tmp_path, connection=url)

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from glance_tasks.testing import http_source
 from tests.support import engines
-from tests.support import http_source
 from tests.support import importing
 from tests.support import installation
 

@@ -8,8 +8,8 @@ import threading
 import pytest
 
 import glance_tasks as gt
+from glance_tasks.testing import http_source
 from tests.support import engines
-from tests.support import http_source
 from tests.support import images
 from tests.support import importing
 

@@ -13,10 +13,10 @@ import sqlalchemy as sa
 import glance_tasks as gt
 from glance_tasks import exceptions
 from glance_tasks.adapters import sql_catalogue
+from glance_tasks.testing import http_source
 from tests.support import breakage
 from tests.support import crafted
 from tests.support import engines
-from tests.support import http_source
 from tests.support import importing
 
 MIB = 1 << 20

@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 import glance_tasks as gt
+from glance_tasks.testing import http_source
 from tests.support import engines
-from tests.support import http_source
 from tests.support import importing
 from tests.support import installation
 

@@ -11,8 +11,9 @@ from taskflow.patterns import linear_flow
 
 import glance_tasks as gt
 from glance_tasks.persistence import checkpoints
+from glance_tasks.testing import servers
+from tests.support import databases
 from tests.support import engines
-from tests.support import servers
 from tests.support import task_types
 from tests.support.conducting import conducting
 from tests.support.conducting import ended
@@ -30,7 +31,7 @@ def engine(home):
 @pytest.fixture(scope="module")
 def postgresql():
     """Run a PostgreSQL server that tests may stop and freeze."""
-    with servers.running(servers.PostgreSQL) as server:
+    with databases.running(servers.PostgreSQL) as server:
         yield server
 
 

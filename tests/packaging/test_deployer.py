@@ -15,8 +15,8 @@ import time
 
 import pytest
 
+from glance_tasks.testing import http_source
 from tests.support import environments
-from tests.support import http_source
 
 DEPLOYER = environments.ROOT / "tests" / "support" / "deployer"
 MIB = 1 << 20

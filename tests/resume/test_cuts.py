@@ -18,6 +18,7 @@ import pytest
 import sqlalchemy as sa
 
 from glance_tasks.persistence import models
+from glance_tasks.testing import cuts
 from tests.support import cutting
 from tests.support import engines
 from tests.support import task_types
@@ -163,7 +164,7 @@ def test_a_cut_at_some_writes_changes_nothing(tmp_path, name):
 @pytest.mark.soak
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_cut_at_every_write_changes_nothing(tmp_path, name):
-    number = cut(name, tmp_path, cutting.every_cut)
+    number = cut(name, tmp_path, cuts.every_cut)
 
     print(f"{name}: {number} cuts")
     assert number >= 2 * 7
@@ -171,7 +172,7 @@ def test_a_cut_at_every_write_changes_nothing(tmp_path, name):
 
 def test_a_row_is_cut_at_every_write(tmp_path):
     # Submit, claim, rows, seven checkpoints, end; before and after each.
-    assert cut("line", tmp_path, cutting.every_cut) == 2 * 11
+    assert cut("line", tmp_path, cuts.every_cut) == 2 * 11
 
 
 @pytest.mark.parametrize("name", ["line", "tries in vain"])
@@ -218,7 +219,7 @@ def test_an_atom_that_is_not_re_entrant_is_caught(tmp_path, monkeypatch):
     monkeypatch.setattr(task_types, "Mark", Forgetful)
 
     with pytest.raises(AssertionError) as caught:
-        cut("line", tmp_path, cutting.every_cut)
+        cut("line", tmp_path, cuts.every_cut)
 
     assert caught.value.__notes__[0].startswith("cut before write")
 
@@ -232,6 +233,6 @@ def test_a_finished_atom_that_runs_again_is_caught(tmp_path, monkeypatch):
     )
 
     with pytest.raises(AssertionError) as caught:
-        cut("line", tmp_path, cutting.every_cut)
+        cut("line", tmp_path, cuts.every_cut)
 
     assert "of 11" in caught.value.__notes__[0]

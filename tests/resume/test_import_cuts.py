@@ -11,10 +11,11 @@ from glance_tasks.adapters import directory_store
 from glance_tasks.adapters import sql_catalogue
 from glance_tasks.persistence import database as db
 from glance_tasks.persistence import models
+from glance_tasks.testing import cuts
+from glance_tasks.testing import http_source
 from glance_tasks_flows import importing as flow
 from tests.support import crafted
 from tests.support import cutting
-from tests.support import http_source
 from tests.support import images
 from tests.support import importing
 
@@ -261,7 +262,7 @@ def test_an_import_may_be_cut_at_any_write(
 ):
     scene = Scene(name, tmp_path, server, clean_database_url)
 
-    cut(scene, name, tmp_path, cutting.every_cut)
+    cut(scene, name, tmp_path, cuts.every_cut)
 
 
 def test_a_cut_that_loses_an_image_would_be_noticed(tmp_path, server):

@@ -12,8 +12,8 @@ import sys
 import pytest
 import sqlalchemy as sa
 
+from glance_tasks.testing import http_source
 from tests.support import engines
-from tests.support import http_source
 from tests.support import images
 from tests.support import importing
 from tests.support import installation

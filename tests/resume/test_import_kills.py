@@ -7,9 +7,9 @@ import time
 
 import pytest
 
+from glance_tasks.testing import http_source
 from tests.support import cutting
 from tests.support import engines
-from tests.support import http_source
 from tests.support import images
 from tests.support import importing
 from tests.support import installation

@@ -18,11 +18,11 @@ import sqlalchemy as sa
 import glance_tasks as gt
 from glance_tasks.adapters import sql_catalogue
 from glance_tasks.imagefile import restraint
+from glance_tasks.testing import http_source
 from glance_tasks.transfer import fetcher
 from tests.support import crafted
 from tests.support import engines
 from tests.support import fetching
-from tests.support import http_source
 from tests.support import images
 from tests.support import importing
 from tests.support import stores

@@ -1,155 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """Power cuts at every write to the database, in one process.
 
-A :class:`Cutter` counts what an engine writes and, at the chosen write, ends
-everything with :class:`PowerCut`: from then on each further write raises it
-too, as if the process were gone. Then another engine goes on with what is on
-disk. :func:`survive` does one such scenario, :func:`every_cut` and
-:func:`some_cuts` say which there are.
+:func:`survive` does one scenario, :func:`cut_everywhere` many,
+:func:`some_cuts` says which.
 """
 
 from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
-import dataclasses
 import os
 import pathlib
 import random
-import threading
-from typing import Any
-from typing import Literal
 
 import sqlalchemy as sa
 
 import glance_tasks as gt
 from glance_tasks.persistence import models
+from glance_tasks.testing import cuts
 from tests.support import engines
 
 #: Cuts a scenario gets in a default run.
 SAMPLE = 4
-
-_READS = ("SELECT", "PRAGMA", "BEGIN", "SHOW", "EXPLAIN", "SET", "ROLLBACK")
-_DDL = ("CREATE", "ALTER", "DROP")
-
-
-class PowerCut(BaseException):
-    """The end of a process; no code of ours knows it."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Cut:
-    """Which write is cut, and on which side of it; the first is number 1."""
-
-    write: int
-    side: Literal["before", "after"]
-
-    def __str__(self) -> str:
-        return f"cut {self.side} write {self.write}"
-
-
-class Cutter:
-    """Counts the writes of an engine and cuts at one of them.
-
-    A write is a transaction that changed something, or one statement on a
-    connection that commits by itself.
-
-    :ivar writes: how many there were so far
-    :ivar fired: whether the cut came
-    """
-
-    def __init__(self, cut: Cut | None = None, *, ddl: bool = False) -> None:
-        """Cut at ``cut``, or only count.
-
-        :param ddl: count each CREATE as a write, for databases that commit it
-        """
-        self.writes = 0
-        self.fired = False
-        self._cut = cut
-        self._ddl = ddl
-        self._lock = threading.RLock()
-        self._dirty: set[int] = set()
-
-    @contextlib.contextmanager
-    def watching(self, *watched: sa.Engine) -> Iterator[None]:
-        """Count, and cut, what these engines write during the block."""
-        with contextlib.ExitStack() as stack:
-            for dialect in {
-                id(e.dialect): e.dialect for e in watched
-            }.values():
-                for name in ("do_execute", "do_executemany"):
-                    stack.enter_context(
-                        _replaced(dialect, name, self._executing)
-                    )
-                stack.enter_context(
-                    _replaced(dialect, "do_commit", self._committing)
-                )
-            yield
-
-    def _executing(
-        self,
-        inner: Callable[..., Any],
-        cursor: Any,
-        statement: str,
-        *args: Any,
-    ) -> None:
-        word = statement.lstrip().partition(" ")[0].upper()
-        if word in _READS:
-            inner(cursor, statement, *args)
-        elif _commits_itself(cursor.connection) or (
-            self._ddl and word in _DDL
-        ):
-            self._write(lambda: inner(cursor, statement, *args))
-        else:
-            inner(cursor, statement, *args)
-            self._dirty.add(id(cursor.connection))
-
-    def _committing(self, inner: Callable[..., Any], connection: Any) -> None:
-        real = getattr(connection, "dbapi_connection", connection)
-        with self._lock:
-            changed = id(real) in self._dirty
-            self._dirty.discard(id(real))
-        if changed:
-            self._write(lambda: inner(connection))
-        else:
-            inner(connection)
-
-    def _write(self, write: Callable[[], None]) -> None:
-        with self._lock:
-            if self.fired:
-                raise PowerCut("the power is off")
-            self.writes += 1
-            here = self._cut is not None and self.writes == self._cut.write
-            if here and self._cut is not None and self._cut.side == "before":
-                self.fired = True
-                raise PowerCut(str(self._cut))
-            write()
-            if here:
-                self.fired = True
-                raise PowerCut(str(self._cut))
-
-
-def _commits_itself(connection: Any) -> bool:
-    if hasattr(connection, "get_autocommit"):  # pymysql
-        return bool(connection.get_autocommit())
-    # sqlite3 has an attribute of that name from Python 3.12 on, a number.
-    return getattr(connection, "autocommit", False) is True
-
-
-@contextlib.contextmanager
-def _replaced(
-    owner: Any, name: str, wrapper: Callable[..., Any]
-) -> Iterator[None]:
-    inner = getattr(owner, name)
-
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        return wrapper(inner, *args, **kwargs)
-
-    setattr(owner, name, wrapped)
-    try:
-        yield
-    finally:
-        delattr(owner, name)
-
 
 # --- one scenario ------------------------------------------------------------
 
@@ -158,7 +29,7 @@ Submit = Callable[[gt.TaskEngine], gt.Task]
 
 
 def survive(
-    cut: Cut | None, make_engine: EngineFactory, submit: Submit
+    cut: cuts.Cut | None, make_engine: EngineFactory, submit: Submit
 ) -> int:
     """Submit and run a task, be cut, and let others run it to its end.
 
@@ -168,11 +39,11 @@ def survive(
     :returns: how many writes there were until the cut, or in all
     :raises AssertionError: when the cut did not come, or no end did
     """
-    cutter = Cutter(cut)
+    cutter = cuts.Cutter(cut)
     with (
         _alive(make_engine) as engine,
         cutter.watching(engine.database.engine),
-        contextlib.suppress(PowerCut),
+        contextlib.suppress(cuts.PowerCut),
     ):
         submit(engine)
         engines.run_all(engine)
@@ -199,13 +70,7 @@ def _alive(make_engine: EngineFactory) -> Iterator[gt.TaskEngine]:
         engine.close()
 
 
-# --- which cuts --------------------------------------------------------------
-
-
-def every_cut(writes: int) -> list[Cut]:
-    """Give the cuts before and after each of ``writes`` writes."""
-    sides: tuple[Literal["before", "after"], ...] = ("before", "after")
-    return [Cut(n, side) for n in range(1, writes + 1) for side in sides]
+# --- which cuts ------------------------------------------------------------
 
 
 def seed() -> int:
@@ -215,11 +80,11 @@ def seed() -> int:
     return chosen
 
 
-def some_cuts(writes: int, number: int = SAMPLE) -> list[Cut]:
+def some_cuts(writes: int, number: int = SAMPLE) -> list[cuts.Cut]:
     """Give a sample of :func:`every_cut`, drawn with :func:`seed`."""
-    cuts = every_cut(writes)
+    every = cuts.every_cut(writes)
     chooser = random.Random(seed())
-    return chooser.sample(cuts, min(number, len(cuts)))
+    return chooser.sample(every, min(number, len(every)))
 
 
 def cut_everywhere(
@@ -228,9 +93,9 @@ def cut_everywhere(
     submit: Callable[[pathlib.Path, gt.TaskEngine], gt.Task],
     check: Callable[[pathlib.Path, gt.TaskEngine], None],
     *,
-    choose: Callable[[int], list[Cut]] = every_cut,
+    choose: Callable[[int], list[cuts.Cut]] = cuts.every_cut,
 ) -> int:
-    """Cut a task at its writes, each time in a directory of its own.
+    """cuts.Cut a task at its writes, each time in a directory of its own.
 
     First it runs uncut, to be checked as well and to count its writes.
 
@@ -242,8 +107,8 @@ def cut_everywhere(
     :raises AssertionError: naming the cut, when one did not end well
     """
     writes = _one(None, home / "uncut", make_engine, submit, check)
-    cuts = choose(writes)
-    for cut in cuts:
+    chosen = choose(writes)
+    for cut in chosen:
         try:
             _one(
                 cut,
@@ -255,11 +120,11 @@ def cut_everywhere(
         except BaseException as error:
             error.add_note(f"{cut} of {writes}")
             raise
-    return len(cuts)
+    return len(chosen)
 
 
 def _one(
-    cut: Cut | None,
+    cut: cuts.Cut | None,
     home: pathlib.Path,
     make_engine: Callable[[pathlib.Path], gt.TaskEngine],
     submit: Callable[[pathlib.Path, gt.TaskEngine], gt.Task],

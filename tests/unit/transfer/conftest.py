@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support import http_source
+from glance_tasks.testing import http_source
 
 
 @pytest.fixture

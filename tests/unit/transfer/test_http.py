@@ -6,9 +6,9 @@ import hashlib
 import pytest
 
 from glance_tasks import exceptions
+from glance_tasks.testing.http_source import HttpSource
+from glance_tasks.testing.http_source import Resource
 from tests.support import fetching
-from tests.support.http_source import HttpSource
-from tests.support.http_source import Resource
 
 BODY = bytes(range(256)) * 1024
 

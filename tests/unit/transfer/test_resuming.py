@@ -11,9 +11,9 @@ import pytest
 
 from glance_tasks import exceptions
 from glance_tasks import ledger
+from glance_tasks.testing.http_source import Resource
 from tests.support import doubles
 from tests.support import fetching
-from tests.support.http_source import Resource
 
 CHUNK = 64 << 10
 BODY = random.Random(1).randbytes(1_000_000)
