@@ -171,11 +171,16 @@ def _unspeakable(error: BaseException) -> exceptions.TaskError:
     return exceptions.TaskError(f"the atom raised {type(error).__name__}")
 
 
-def _guarded(method: Callable[..., Any], undoes: bool) -> Callable[..., Any]:
-    """Wrap ``execute`` or ``revert``: look whether to stop, put into words."""
+def guarded(method: Callable[..., Any], undoes: bool) -> Callable[..., Any]:
+    """Wrap ``execute`` or ``revert``: look whether to stop, put into words.
+
+    :class:`Atom` does so by itself.
+
+    :param undoes: whether it is a ``revert``
+    """
 
     @functools.wraps(method)
-    def guarded(self: "Atom", *args: Any, **kwargs: Any) -> Any:
+    def call(self: "Atom", *args: Any, **kwargs: Any) -> Any:
         stop = self.ctx.stop if self.ctx else None
         try:
             with stop.undoing() if stop and undoes else _NOTHING:
@@ -191,8 +196,8 @@ def _guarded(method: Callable[..., Any], undoes: bool) -> Callable[..., Any]:
             raise known from error
         return None if undoes else plain(value, self.name)
 
-    guarded.is_guarded = True  # type: ignore[attr-defined]
-    return guarded
+    call.is_guarded = True  # type: ignore[attr-defined]
+    return call
 
 
 _NOTHING = contextlib.nullcontext()
@@ -224,7 +229,7 @@ class Atom(taskflow_task.Task):  # type: ignore[misc]
         for name, undoes in (("execute", False), ("revert", True)):
             method = getattr(cls, name)
             if not hasattr(method, "is_guarded"):
-                setattr(cls, name, _guarded(method, undoes))
+                setattr(cls, name, guarded(method, undoes))
 
     def __init__(
         self,

@@ -91,6 +91,10 @@ class Run:
             self._backend.refuse()
         self._signal.interrupt()
 
+    def condemn(self, verdict: exceptions.TaskError) -> None:
+        """Make the atom at work, or else the next one, fail with this."""
+        self._signal.condemn(verdict)
+
     def renewed(self) -> None:
         """Hear that the lease is good for its whole length from now on."""
         self._signal.renewed()

@@ -17,6 +17,7 @@ from oslo_log import log
 from glance_tasks import engine as task_engine
 from glance_tasks import exceptions
 from glance_tasks import opts
+from glance_tasks.cmd import certify
 from glance_tasks.cmd import conductors
 from glance_tasks.cmd import databases
 from glance_tasks.cmd import doctor
@@ -37,6 +38,7 @@ _COMMANDS: dict[str, Any] = {
     "conductor run": conductors.ConductorRun,
     "image list": images.ImageList,
     "image show": images.ImageShow,
+    "certify": certify.Certify,
     "reap": conductors.Reap,
     "doctor": doctor.Doctor,
     "db sync": databases.DbSync,

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One input of the type under trial, and what it comes to undisturbed."""
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+import contextlib
+import dataclasses
+from typing import Any
+
+from glance_tasks.testing.certification import disturbance as disturbing
+from glance_tasks.testing.certification import disturbances
+from glance_tasks.testing.certification import ending
+from glance_tasks.testing.certification import ground
+from glance_tasks.testing.certification import grounds
+from glance_tasks.testing.certification import lives
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """What undisturbed runs come to.
+
+    :ivar volatile: what differs between them by nature
+    :ivar before: what is there before anything happens
+    :ivar points: safe points, by place
+    :ivar gaps: the longest time between two, in seconds, by place
+    """
+
+    ending: ending.Ending
+    volatile: frozenset[str]
+    before: Mapping[str, str]
+    atoms: tuple[str, ...]
+    points: Mapping[disturbing.Place, int]
+    gaps: Mapping[disturbing.Place, float]
+
+
+class Case:
+    """One input; makes grounds for trials of it.
+
+    :ivar reference: set by :meth:`look`
+    """
+
+    reference: Reference
+
+    def __init__(
+        self, places: grounds.Grounds, given: Mapping[str, Any]
+    ) -> None:
+        """Take the input ``given``."""
+        self.places, self.given = places, given
+
+    def fresh(self) -> contextlib.AbstractContextManager[ground.Ground]:
+        """Give a ground on which nothing has happened yet."""
+        return self.places.fresh(self.given)
+
+    def look(self) -> list[str]:
+        """Run it twice undisturbed; give what is wrong with that already."""
+        first, watch, before = self._undisturbed()
+        second, again, _ = self._undisturbed()
+        volatile = ending.unsteady(first, second)
+        atoms = tuple(a for a, side in watch.order if side == "execute")
+        points = {p: n for p, n in watch.points.items() if n}
+        gaps = {
+            place: min(watch.gaps[place], again.gaps.get(place, 0.0))
+            for place in watch.gaps
+        }
+        self.reference = Reference(
+            first, volatile, before, atoms, points, gaps
+        )
+        if first.status != "success":
+            return [f"undisturbed it ends as {first.code}: {first.message}"]
+        return [
+            f"a second run differs: {difference}"
+            for difference in ending.differences(first, second, volatile)
+        ]
+
+    def _undisturbed(
+        self,
+    ) -> tuple[ending.Ending, disturbing.Disturbance, dict[str, str]]:
+        watch = disturbing.Disturbance()
+        with self.fresh() as place:
+            with place.engine() as engine:
+                before = place.left(engine)
+            return lives.played(place, watch), watch, before
+
+    def differs(self, got: ending.Ending | None) -> Iterator[str]:
+        """Say how an ending is not that of an undisturbed run."""
+        if got is not None:
+            yield from ending.differences(
+                self.reference.ending, got, self.reference.volatile
+            )
+
+    def undone(
+        self, got: ending.Ending | None, code: str = disturbances.CODE
+    ) -> Iterator[str]:
+        """Say how an ending is no failure that leaves nothing behind."""
+        if got is None:
+            return
+        expected = ending.Ending("failure", code, left=self.reference.before)
+        yield from ending.differences(expected, got)

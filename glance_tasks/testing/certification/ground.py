@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ground of one trial: a database, a store, directories, all its own."""
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+import contextlib
+import dataclasses
+import hashlib
+import os
+import pathlib
+import stat
+import tempfile
+from typing import Any
+
+from oslo_config import cfg
+import sqlalchemy as sa
+
+from glance_tasks import engine as task_engine
+from glance_tasks import opts
+from glance_tasks import plugin
+from glance_tasks import registry
+from glance_tasks.persistence import models
+from glance_tasks.testing.certification import disturbance as disturbing
+from glance_tasks.testing.certification import subject as subjects
+
+# Rows that a task which has ended must not leave.
+_GONE = ("gt_jobs", "gt_locks", "gt_secrets")
+
+# So small that a sample has many of them.
+_CHUNK = 64 << 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Ground:
+    """Where one trial takes place; another process can be told of it by JSON.
+
+    :ivar home: holds the directories ``data``, ``scratch`` and ``tmp``
+    :ivar url: of the database
+    :ivar given: the task's input, with its places put in
+    """
+
+    home: str
+    url: str
+    name: str
+    place: str | None
+    given: Mapping[str, Any]
+    options: Mapping[str, Any]
+
+    def make(self) -> None:
+        """Make the directories."""
+        for part in ("data", "scratch", "tmp"):
+            (pathlib.Path(self.home) / part).mkdir(parents=True)
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Have temporary files of this process made in the trial's home."""
+        chosen = str(pathlib.Path(self.home) / "tmp")
+        before = os.environ.get("TMPDIR"), tempfile.tempdir
+        os.environ["TMPDIR"], tempfile.tempdir = chosen, chosen
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before[1]
+            os.environ.pop("TMPDIR")
+            if before[0] is not None:
+                os.environ["TMPDIR"] = before[0]
+
+    @contextlib.contextmanager
+    def engine(
+        self, disturbance: disturbing.Disturbance | None = None
+    ) -> Iterator[task_engine.TaskEngine]:
+        """Give an engine on what is there: one life of the service.
+
+        :param disturbance: what befalls the atoms; None leaves them alone
+        """
+        task_type = subjects.load(self.name, self.place)
+        if disturbance is not None:
+            task_type = disturbing.disturbed(task_type, disturbance)
+        engine = task_engine.TaskEngine(
+            self._configuration(),
+            types=registry.Registry(types={self.name: task_type}, checks={}),
+        )
+        try:
+            yield engine
+        finally:
+            engine.close()
+
+    def _configuration(self) -> cfg.ConfigOpts:
+        conf = cfg.ConfigOpts()
+        opts.register_opts(conf)
+        conf([], default_config_files=[], default_config_dirs=[])
+        main = {
+            "connection": self.url,
+            "data_dir": str(pathlib.Path(self.home) / "data"),
+            **self.options,
+        }
+        fetch = {
+            "allowed_networks": ["127.0.0.0/8"],
+            "allowed_ports": [],
+            "chunk_size": _CHUNK,
+        }
+        for group, chosen in (
+            ("glance_tasks", main),
+            ("glance_tasks_fetch", fetch),
+        ):
+            for name, value in chosen.items():
+                conf.set_override(name, value, group)
+        return conf
+
+    def task_type(self) -> type[plugin.TaskType]:
+        """Give the class under trial."""
+        return subjects.load(self.name, self.place)
+
+    def left(self, engine: task_engine.TaskEngine) -> dict[str, str]:
+        """Give all that is there: files, images, rows; names to digests."""
+        found = dict(self._files())
+        for image in engine.catalogue.find(limit=1000):
+            found[f"image {image.id}"] = _digest(
+                repr((image.size, image.os_hash_value, image.disk_format))
+            )
+        with engine.database.read() as connection:
+            for name in _GONE:
+                table = models.METADATA.tables[name]
+                count = connection.scalar(
+                    sa.select(sa.func.count()).select_from(table)
+                )
+                if count:
+                    found[f"rows in {name}"] = str(count)
+        return found
+
+    def _files(self) -> Iterator[tuple[str, str]]:
+        home = pathlib.Path(self.home)
+        roots = {"data/work", "data/store"}
+        for path in sorted(home.glob("*/**/*")):
+            name = str(path.relative_to(home))
+            # The conductors' own, and the database.
+            if ".conductors" in path.parts or ".sqlite" in path.name:
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                about = path.lstat()
+                if stat.S_ISREG(about.st_mode):
+                    yield name, _digest(path.read_bytes())
+                elif name not in roots:
+                    yield name, stat.filemode(about.st_mode)[0]
+
+
+def _digest(data: bytes | str) -> str:
+    data = data.encode() if isinstance(data, str) else data
+    return f"{len(data)} bytes {hashlib.sha256(data).hexdigest()[:12]}"

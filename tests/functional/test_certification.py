@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A kit that passes a flawed type is a defect; so is one that fails a good."""
+
+import json
+
+import pytest
+
+from glance_tasks import exceptions
+from glance_tasks.testing.certification import certifier
+from glance_tasks.testing.certification import kinds
+from glance_tasks.testing.certification import subject
+from tests.support import flawed_types
+from tests.support import programs
+
+# Kinds that cost a process for each trial.
+DEAR = ("kill", "freeze", "room")
+EVERY = tuple(kind.name for kind in certifier.KINDS)
+
+
+def make_certifier(task_type, *only, sample=1, **chosen):
+    place = f"tests.support.flawed_types:{task_type.__name__}"
+    return certifier.Certifier(
+        subject.Subject(
+            "delivery", tuple(subject.examples(task_type)), place
+        ),
+        only=only,
+        sample=sample,
+        seed=1,
+        **chosen,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task_type", "kind", "words"),
+    [(t, *found) for t, found in flawed_types.FLAWED.items()],
+    ids=[t.__name__ for t in flawed_types.FLAWED],
+)
+def test_a_flawed_type_is_caught_by_name(task_type, kind, words):
+    done = make_certifier(task_type, kind).certify()
+
+    assert not done.passed
+    assert {fault.kind for fault in done.faults} == {kind}
+    assert any(words in fault.text for fault in done.faults)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", EVERY)
+def test_a_type_without_a_flaw_passes(kind):
+    done = make_certifier(flawed_types.Good, kind).certify()
+
+    assert done.faults == ()
+    assert [count.kind for count in done.counts] == ["plain", kind]
+    assert done.counts[1].made > 0
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("database", ["sqlite", "postgresql", "mysql"])
+def test_a_type_without_a_flaw_passes_every_trial(database):
+    done = make_certifier(
+        flawed_types.Good, sample=40, database=database
+    ).certify()
+
+    print(*done.lines(), sep="\n")
+    assert done.faults == ()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("task_type", flawed_types.FLAWED)
+def test_a_flawed_type_fails_the_whole_certification(task_type):
+    kind, words = flawed_types.FLAWED[task_type]
+
+    done = make_certifier(task_type, sample=4).certify()
+
+    print(*done.lines(), sep="\n")
+    assert any(f.kind == kind and words in f.text for f in done.faults)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("database", ["sqlite", "postgresql", "mysql"])
+def test_import_is_certified(database):
+    done = certifier.certify("import", database=database)
+
+    print(*done.lines(), sep="\n")
+    assert done.faults == ()
+
+
+# --- a trial again -----------------------------------------------------------
+
+
+def test_a_token_shows_the_fault_again():
+    flawed = make_certifier(flawed_types.Appends, "rerun")
+    token = flawed.certify().faults[0].token
+
+    again = flawed.replay(token)
+    good = make_certifier(flawed_types.Good).replay(
+        token.replace("_Appending", "")
+    )
+
+    assert token == "0/rerun:_AppendingDeliver"
+    assert {fault.token for fault in again} == {token}
+    assert good == []
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["", "rerun:Deliver", "1/rerun:Deliver", "0/walk:Deliver", "x/rerun:y"],
+)
+def test_what_is_no_token_is_refused(token):
+    with pytest.raises(exceptions.InvalidInput, match="no token"):
+        make_certifier(flawed_types.Good).replay(token)
+
+
+@pytest.mark.parametrize("variant", ["undo:Deliver", "stop:x:y:z", "cut:1"])
+def test_a_trial_there_is_not_is_refused(variant):
+    with pytest.raises(exceptions.InvalidInput, match="names no trial"):
+        make_certifier(flawed_types.Good).replay(f"0/{variant}")
+
+
+# --- what is asked for -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ({"database": "oracle"}, "oracle: is no database"),
+        ({"sample": 1}, "walk: is no kind"),
+    ],
+)
+def test_what_there_is_not_is_refused(chosen, words):
+    only = ("walk",) if "database" not in chosen else ()
+
+    with pytest.raises(exceptions.InvalidInput, match=words):
+        make_certifier(flawed_types.Good, *only, **chosen)
+
+
+def test_a_type_without_examples_needs_an_input():
+    chosen = subject.Subject(
+        "delivery", (), "tests.support.flawed_types:Good"
+    )
+
+    with pytest.raises(exceptions.InvalidInput, match="no examples"):
+        certifier.Certifier(chosen)
+
+
+def test_a_type_that_fails_undisturbed_is_not_tried_further():
+    task_type = flawed_types.Good
+    chosen = subject.Subject(
+        "delivery",
+        ({"uri": "http://files.example/absent", "to": "/scratch.example"},),
+        f"tests.support.flawed_types:{task_type.__name__}",
+    )
+
+    done = certifier.Certifier(chosen).certify()
+
+    assert [count.kind for count in done.counts] == ["plain"]
+    assert "source_not_found" in done.faults[0].text
+
+
+@pytest.mark.parametrize("number", [1, 5, 12])
+def test_a_sample_has_the_ends_of_every_atom(number):
+    items = [f"{atom}:{n}" for atom in "abc" for n in range(10)]
+
+    drawn = kinds.drawn(items, number, seed=3)
+
+    ends = {f"{atom}:{n}" for atom in "abc" for n in (0, 1, 9)}
+    assert ends <= set(drawn)
+    assert len(drawn) == max(number, len(ends))
+    assert drawn == sorted(drawn)
+    assert drawn == kinds.drawn(items, number, seed=3)
+
+
+# --- the command -------------------------------------------------------------
+
+
+def test_the_command_prints_a_certificate_and_exits_with_0():
+    done = programs.run("certify", "import", "--kind", "rerun", "--seed", "7")
+
+    assert done.returncode == 0
+    assert "Certificate of 'import'" in done.stdout
+    assert "seed 7" in done.stdout
+    assert "passed: " in done.stdout
+    assert "rerun: 9 trials, 0 failed" in done.stderr
+
+
+def test_the_command_exits_with_1_where_a_fault_is():
+    absent = {
+        "import_from": "http://images.example/absent",
+        "import_from_format": "raw",
+    }
+
+    done = programs.run(
+        *("certify", "import", "--input", json.dumps(absent), "-f", "json")
+    )
+
+    assert done.returncode == 1
+    found = json.loads(done.stdout)
+    assert (found["passed"], found["faults"][0]["token"]) == (False, "0/plain")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["certify", "imprt"], "did you mean 'import'?"),
+        (["certify", "import", "--kind", "walk"], "is no kind"),
+        (["certify", "import", "--sample", "-1"], "less than 0"),
+        (["certify", "import", "--input", "[]"], "expected an object"),
+        (["certify", "import", "--replay", "x"], "is no token"),
+    ],
+)
+def test_the_command_refuses_what_makes_no_sense(words, said):
+    done = programs.run(*words)
+
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
