@@ -10,7 +10,7 @@ from glance_tasks.testing.certification import certifier
 from glance_tasks.testing.certification import kinds
 from glance_tasks.testing.certification import subject
 from tests.support import flawed_types
-from tests.support import programs
+from tests.support import installation
 
 # Kinds that cost a process for each trial.
 DEAR = ("kill", "freeze", "room")
@@ -173,28 +173,33 @@ def test_a_sample_has_the_ends_of_every_atom(number):
 # --- the command -------------------------------------------------------------
 
 
-def test_the_command_prints_a_certificate_and_exits_with_0():
-    done = programs.run("certify", "import", "--kind", "rerun", "--seed", "7")
-
-    assert done.returncode == 0
-    assert "Certificate of 'import'" in done.stdout
-    assert "seed 7" in done.stdout
-    assert "passed: " in done.stdout
-    assert "rerun: 9 trials, 0 failed" in done.stderr
+@pytest.fixture
+def here(tmp_path):
+    return installation.Installation(tmp_path)
 
 
-def test_the_command_exits_with_1_where_a_fault_is():
+def test_the_command_prints_a_certificate_and_exits_with_0(here):
+    done = here.run("certify", "import", "--kind", "rerun", "--seed", "7")
+
+    assert done.code == 0
+    assert "Certificate of 'import'" in done.out
+    assert "seed 7" in done.out
+    assert "passed: " in done.out
+    assert "rerun: 9 trials, 0 failed" in done.err
+
+
+def test_the_command_exits_with_1_where_a_fault_is(here):
     absent = {
         "import_from": "http://images.example/absent",
         "import_from_format": "raw",
     }
 
-    done = programs.run(
+    done = here.run(
         *("certify", "import", "--input", json.dumps(absent), "-f", "json")
     )
 
-    assert done.returncode == 1
-    found = json.loads(done.stdout)
+    assert done.code == 1
+    found = json.loads(done.out)
     assert (found["passed"], found["faults"][0]["token"]) == (False, "0/plain")
 
 
@@ -208,9 +213,9 @@ def test_the_command_exits_with_1_where_a_fault_is():
         (["certify", "import", "--replay", "x"], "is no token"),
     ],
 )
-def test_the_command_refuses_what_makes_no_sense(words, said):
-    done = programs.run(*words)
+def test_the_command_refuses_what_makes_no_sense(here, words, said):
+    done = here.run(*words)
 
-    assert done.returncode == 2
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.code == 2
+    assert said in done.err
+    assert "Traceback" not in done.err

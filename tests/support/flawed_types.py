@@ -4,7 +4,7 @@
 import contextlib
 import os
 import pathlib
-import subprocess
+import signal
 import tempfile
 import time
 import uuid
@@ -166,10 +166,10 @@ class RandomGraph(Good):
 
 class _LeakyGather(Gather):
     def execute(self, uri):
-        watcher = subprocess.Popen(["sleep", "60"])
+        watcher = os.posix_spawnp("sleep", ["sleep", "60"], os.environ)
         gathered = super().execute(uri)
-        watcher.kill()
-        watcher.wait()
+        os.kill(watcher, signal.SIGKILL)
+        os.waitpid(watcher, 0)
         return gathered
 
 

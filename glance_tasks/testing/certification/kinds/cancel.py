@@ -80,6 +80,7 @@ class _Alive:
         for child in self._strays():
             # Else the next trial would find it too.
             child.kill()
+            child.wait()
 
     def _more(self) -> list[str]:
         threads = [
