@@ -11,6 +11,23 @@ from glance_tasks import plugin
 LOG = logging.getLogger(__name__)
 
 
+def recover(atoms: list[Any], storage: Any) -> list[str]:
+    """Have the atoms run again whose artifacts are gone; give their names.
+
+    :param atoms: the flow's atoms
+    :param storage: TaskFlow's storage of the flow
+    """
+    lost = lost_atoms(atoms, storage)
+    for name in lost:
+        storage.reset(name)
+    for atom in atoms if lost else ():
+        # The parallel engine begins with what was at work, and does not wait
+        # for what that needs: it met results that were not there.
+        if storage.get_atom_state(atom.name) == states.RUNNING:
+            storage.reset(atom.name)
+    return lost
+
+
 def lost_atoms(atoms: list[Any], storage: Any) -> list[str]:
     """Name the finished atoms whose artifacts are gone and needed.
 

@@ -256,13 +256,12 @@ class Run:
         engine.prepare()
         atoms = list(engine.compilation.execution_graph.nodes())
         atoms = [a for a in atoms if hasattr(a, "save_as")]
-        for name in recovery.lost_atoms(atoms, engine.storage):
+        for name in recovery.recover(atoms, engine.storage):
             self._report.append(
                 "artifact_lost",
                 "what it left is gone: it runs again",
                 atom=name,
             )
-            engine.storage.reset(name)
         listener = timeline.TimelineListener(
             engine,
             self._report,

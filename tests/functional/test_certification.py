@@ -20,9 +20,7 @@ EVERY = tuple(kind.name for kind in certifier.KINDS)
 def make_certifier(task_type, *only, sample=1, **chosen):
     place = f"tests.support.flawed_types:{task_type.__name__}"
     return certifier.Certifier(
-        subject.Subject(
-            "delivery", tuple(subject.examples(task_type)), place
-        ),
+        subject.Subject("delivery", tuple(subject.examples(task_type)), place),
         only=only,
         sample=sample,
         seed=1,
@@ -54,12 +52,21 @@ def test_a_type_without_a_flaw_passes(kind):
     assert done.counts[1].made > 0
 
 
+def test_arms_side_by_side_begin_again_with_what_they_lost():
+    # TaskFlow's parallel engine went on with them before it was there again.
+    done = make_certifier(flawed_types.GoodInParallel, "lost").certify()
+
+    assert done.faults == ()
+    assert done.counts[1].made == 2
+
+
 @pytest.mark.soak
+@pytest.mark.parametrize(
+    "task_type", [flawed_types.Good, flawed_types.GoodInParallel]
+)
 @pytest.mark.parametrize("database", ["sqlite", "postgresql", "mysql"])
-def test_a_type_without_a_flaw_passes_every_trial(database):
-    done = make_certifier(
-        flawed_types.Good, sample=40, database=database
-    ).certify()
+def test_a_type_without_a_flaw_passes_every_trial(database, task_type):
+    done = make_certifier(task_type, sample=40, database=database).certify()
 
     print(*done.lines(), sep="\n")
     assert done.faults == ()
@@ -135,9 +142,7 @@ def test_what_there_is_not_is_refused(chosen, words):
 
 
 def test_a_type_without_examples_needs_an_input():
-    chosen = subject.Subject(
-        "delivery", (), "tests.support.flawed_types:Good"
-    )
+    chosen = subject.Subject("delivery", (), "tests.support.flawed_types:Good")
 
     with pytest.raises(exceptions.InvalidInput, match="no examples"):
         certifier.Certifier(chosen)

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -181,3 +182,36 @@ def test_the_check_vetoes_an_import_by_configuration(
     assert task["status"] == status
     assert (task["failure"] or {}).get("code") == code
     assert len(site.ask("image", "list")) == (1 if code is None else 0)
+
+
+@pytest.fixture(scope="module")
+def kit(programs, built):
+    """The same with the test kit added."""
+    (wheel,) = built.glob("*.whl")
+    words = ["install", "-q", f"{wheel}[testing]"]
+    environments.run(programs / "pip", *words, cwd=built)
+    return programs
+
+
+def documented(beginning):
+    """Give the words of the documentation's command that begins so."""
+    page = environments.ROOT / "doc/source/contributor/certifying.rst"
+    lines = (line.strip() for line in page.read_text().splitlines())
+    return shlex.split(next(x for x in lines if x.startswith(beginning)))
+
+
+def test_the_type_is_certified_as_the_documentation_says(kit, tmp_path):
+    program, *words = documented("glance-tasks certify checksum")
+
+    done = subprocess.run(
+        [kit / program, *words, "--sample", "6"],
+        cwd=tmp_path,
+        env=environments.environment(),
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Certificate of 'checksum', version 1.0, on sqlite" in done.stdout
+    assert ", 0 faults," in done.stdout

@@ -10,6 +10,7 @@ import time
 import uuid
 
 from taskflow.patterns import linear_flow
+from taskflow.patterns import unordered_flow
 
 import glance_tasks as gt
 
@@ -118,6 +119,43 @@ class Good(gt.TaskType):
         """Give size and digest."""
         digest = results["gathered"]["sha256"]
         return {"size": results["delivered"]["size"], "sha256": digest}
+
+
+class GoodInParallel(Good):
+    """Deliver a file to two directories at once."""
+
+    engine = "parallel"
+    input_schema = {
+        **Good.input_schema,
+        "examples": [
+            {**Good.input_schema["examples"][0], "to": "/scratch.example/"}
+        ],
+    }
+
+    def build(self, ctx):
+        """Build two arms behind one beginning."""
+        first, second = "one", "two"
+        arms = unordered_flow.Flow("arms")
+        for name in first, second:
+            arms.add(
+                _ArmDeliver(
+                    ctx,
+                    name=f"Deliver-{name}",
+                    provides="delivered" if name == first else "also",
+                    inject={"arm": name},
+                )
+            )
+        return linear_flow.Flow("delivery").add(Gather(ctx), arms)
+
+
+class _ArmDeliver(Deliver):
+    def execute(self, image_id, gathered, to, arm):
+        return super().execute.__wrapped__(
+            self, f"{image_id}-{arm}", gathered, to
+        )
+
+    def revert(self, image_id, to, arm, **kwargs):
+        return super().revert.__wrapped__(self, f"{image_id}-{arm}", to)
 
 
 # --- eight faults ------------------------------------------------------------

@@ -146,12 +146,8 @@ class Certifier:
                 return [
                     certificate.Fault(_LOOK, token, text) for text in wrong
                 ]
-            try:
-                return self._trial(kind, case, variant, token)
-            except (ValueError, LookupError) as error:
-                raise exceptions.InvalidInput(
-                    [("replay", f"{token!r} names no trial: {error}")]
-                ) from error
+            _check(kind, case, variant, token)
+            return self._trial(kind, case, variant, token)
 
     def _parts(self, token: str) -> tuple[int, str, str]:
         number, _, rest = token.partition("/")
@@ -228,10 +224,32 @@ class Certifier:
             texts += kind.run(case, variant)
         except (lives.NoEnd, processes.Stuck) as error:
             texts.append(str(error))
+        except Exception as error:  # noqa: BLE001 - a type breaks anything
+            texts.append(f"the run broke: {type(error).__name__}: {error}")
         return [
             certificate.Fault(kind.name, token, text)
             for text in dict.fromkeys(texts)
         ]
+
+
+def _check(
+    kind: kinds.Kind, case: cases.Case, variant: str, token: str
+) -> None:
+    """Refuse what is no variant; how many points there are may differ."""
+    known = kind.variants(case)
+    atoms = {one.rpartition(":")[0] for one in known}
+    atom, _, number = variant.rpartition(":")
+    point = number.isdigit() and atom in atoms and kind.costly(variant)
+    if variant not in known and not point:
+        raise exceptions.InvalidInput(
+            [
+                (
+                    "replay",
+                    f"{token!r} names no trial; expected for example"
+                    f" {kind.name}:{known[0]}",
+                )
+            ]
+        )
 
 
 def certify(

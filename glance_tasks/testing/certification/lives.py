@@ -4,7 +4,6 @@
 from collections.abc import Callable
 import contextlib
 import functools
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -131,9 +130,3 @@ def played(
     found = finish(place, disturbance)
     assert found is not None
     return found
-
-
-def last(place: ground.Ground) -> Any:
-    """Give the one task of a ground."""
-    with place.engine() as engine:
-        return engine.get(engine.find()[0].id)

@@ -25,11 +25,7 @@ class Kind(abc.ABC):
 
     @abc.abstractmethod
     def run(self, case: cases.Case, variant: str) -> Iterator[str]:
-        """Make one trial; give what is wrong, a line each.
-
-        :raises LookupError: when there is no such variant
-        :raises ValueError: likewise
-        """
+        """Make one trial; give what is wrong, a line each."""
 
     def costly(self, variant: str) -> bool:
         """Tell whether such variants are so many, or so slow, that a sample

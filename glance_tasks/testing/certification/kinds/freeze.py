@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import contextlib
 import pathlib
 import signal
+import sqlite3
 import time
 from typing import Any
 
@@ -52,6 +53,10 @@ class Freeze(kinds.AtPoints):
             if not worker.reached() or worker.process.poll() is not None:
                 return
             time.sleep(_PAST_LEASE_S)
+            while _is_locked(place):
+                # Another thread of it was in the midst of a transaction.
+                worker.process.send_signal(signal.SIGCONT)
+                worker.process.send_signal(signal.SIGSTOP)
             ended = lives.finish(place)
             before = _everything(place)
             worker.process.send_signal(signal.SIGCONT)
@@ -65,6 +70,19 @@ class Freeze(kinds.AtPoints):
                     f"{atom} thawed and changed {name}: it makes an effect"
                     " without asking the fence"
                 )
+
+
+def _is_locked(place: ground.Ground) -> bool:
+    """Tell whether the frozen process keeps everybody from writing."""
+    if not place.url.startswith("sqlite:"):
+        return False
+    path = place.url.partition("///")[2]
+    with contextlib.closing(sqlite3.connect(path, timeout=0.1)) as database:
+        try:
+            database.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+    return False
 
 
 def _everything(place: ground.Ground) -> dict[str, Any]:

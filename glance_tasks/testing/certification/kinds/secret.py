@@ -63,17 +63,17 @@ class _Listener(logging.Handler):
 
 @contextlib.contextmanager
 def _listening() -> Iterator[list[str]]:
-    """Hear all that is logged, by whomever."""
+    """Hear all that is logged, by whomever, in the place of who else does."""
     heard: list[str] = []
-    root, listener = logging.getLogger(), _Listener(heard)
-    before = root.level
-    root.addHandler(listener)
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    root.handlers[:] = [_Listener(heard)]
     root.setLevel(logging.DEBUG)
     try:
         yield heard
     finally:
-        root.setLevel(before)
-        root.removeHandler(listener)
+        root.setLevel(level)
+        root.handlers[:] = before
 
 
 def _kept(place: ground.Ground) -> Iterator[tuple[str, str]]:
