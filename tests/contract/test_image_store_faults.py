@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from glance_tasks import exceptions
-from tests.support import doubles
+from glance_tasks.testing import doubles
 from tests.support import stores
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -40,7 +40,8 @@ def test_comparing_with_what_is_stored_can_be_stopped(apart, work_file):
 
 KILLED = """
 import os, pathlib, sys
-from tests.support import doubles, stores
+from glance_tasks.testing import doubles
+from tests.support import stores
 class Progress(doubles.RecordingProgress):
     def bytes(self, done, total):
         if done >= 2 * stores.BUFFER:

@@ -18,7 +18,7 @@ from glance_tasks.adapters import sql_catalogue
 from glance_tasks.atoms import register
 from glance_tasks.atoms import store as store_atom
 from glance_tasks.persistence import database
-from tests.support import doubles
+from glance_tasks.testing import doubles
 
 IMAGE_ID = "5b1f0b0e-6f7c-4a57-8d0e-1f5d0b1c2a3b"
 CONTENT = os.urandom(100_000)

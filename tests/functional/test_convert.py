@@ -12,9 +12,9 @@ from glance_tasks import exceptions
 from glance_tasks import plugin
 from glance_tasks.atoms import convert
 from glance_tasks.atoms import inspect
+from glance_tasks.testing import doubles
 from tests.support import conversions
 from tests.support import crafted
-from tests.support import doubles
 from tests.support import images
 from tests.support import programs
 

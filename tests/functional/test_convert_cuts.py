@@ -4,8 +4,8 @@
 import pytest
 
 from glance_tasks import exceptions
+from glance_tasks.testing import doubles
 from tests.support import conversions
-from tests.support import doubles
 from tests.support import images
 from tests.support import programs
 

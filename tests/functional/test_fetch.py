@@ -16,9 +16,9 @@ from glance_tasks import exceptions
 from glance_tasks import plugin
 from glance_tasks import task
 from glance_tasks.atoms import fetch
+from glance_tasks.testing import doubles
 from glance_tasks.testing import http_source
 from glance_tasks.transfer import fetcher
-from tests.support import doubles
 from tests.support import fetching
 
 MIB = 1 << 20

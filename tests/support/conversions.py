@@ -12,7 +12,7 @@ from typing import Any
 
 from glance_tasks import plugin
 from glance_tasks.atoms import convert
-from tests.support import doubles
+from glance_tasks.testing import doubles
 from tests.support import images
 from tests.support import programs
 

@@ -13,7 +13,7 @@ import pytest
 
 from glance_tasks import opts
 from glance_tasks.adapters import directory_store
-from tests.support import doubles
+from glance_tasks.testing import doubles
 
 KEY = "5b1f0b0e-6f7c-4a57-8d0e-1f5d0b1c2a3b"
 BUFFER = 1 << 20
