@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What all fixtures here have in common: errors that are what they are."""
 
+import contextlib
 from typing import Any
+from typing import TypeVar
 
 import fixtures
+
+_Value = TypeVar("_Value")
 
 
 class PlainFixture(fixtures.Fixture):
@@ -29,3 +33,11 @@ class PlainFixture(fixtures.Fixture):
         A fixture that uses this one asks, when this one cannot be set up.
         """
         return {} if self._details is None else super().getDetails()
+
+    def _enter(
+        self, context: contextlib.AbstractContextManager[_Value]
+    ) -> _Value:
+        """Enter a context, to be left when the fixture is cleaned up."""
+        value = context.__enter__()
+        self.addCleanup(context.__exit__, None, None, None)
+        return value
