@@ -8,8 +8,12 @@ import tenacity
 
 from glance_tasks import engine as task_engine
 from glance_tasks import exceptions
+from glance_tasks.persistence import models
 
 _PREFIX = "gt_"
+
+# Transactions of ours take milliseconds, but a test may hold one up.
+_PATIENCE_S = 10
 
 
 class FakeClock:
@@ -30,31 +34,56 @@ class FakeClock:
         """Turn the clock of the database of ``engine``."""
         self._database = engine.database
 
-    @tenacity.retry(
-        # It locks every row: a checkpoint written meanwhile may be in the
-        # way, and the database then ends one of the two transactions.
-        retry=tenacity.retry_if_exception_type(exceptions.DatabaseUnreachable),
-        stop=tenacity.stop_after_attempt(5),
-        reraise=True,
-    )
     def advance(self, seconds: float) -> None:
         """Let time pass, in one transaction.
 
         :raises ValueError: when that is no positive number of seconds
-        :raises DatabaseUnreachable: when the database is away
+        :raises DatabaseUnreachable: when the database is away, or somebody
+            holds a row of ours for ten seconds
         """
         if not (math.isfinite(seconds) and seconds > 0):
             raise ValueError(
                 f"time cannot pass by {seconds} s; expected more than 0"
             )
-        with self._database.write() as connection:
-            for table, columns in moments(connection).items():
-                target = sa.table(table, *map(sa.column, columns))
-                connection.execute(
-                    sa.update(target).values(
-                        {column.name: column - seconds for column in target.c}
-                    )
-                )
+        for attempt in _attempts():
+            with attempt, self._database.write() as connection:
+                tables = _tables(connection)
+                _lock(connection, tables)
+                for table in tables:
+                    connection.execute(_moved(table, seconds))
+
+
+def _attempts() -> tenacity.Retrying:
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(exceptions.DatabaseUnreachable),
+        stop=tenacity.stop_after_delay(_PATIENCE_S),
+        wait=tenacity.wait_random(0, 0.02),
+        reraise=True,
+    )
+
+
+def _tables(connection: sa.Connection) -> list[sa.TableClause]:
+    return [
+        sa.table(name, *(sa.column(column, models.WHEN) for column in columns))
+        for name, columns in moments(connection).items()
+    ]
+
+
+def _lock(connection: sa.Connection, tables: list[sa.TableClause]) -> None:
+    """Lock every row or none.
+
+    Who waits for a row while it holds another one makes a deadlock with a
+    conductor, and the database may end the conductor's transaction: a task
+    would then stand still until its lease lapses.
+    """
+    for table in tables:
+        connection.execute(sa.select(table).with_for_update(nowait=True)).all()
+
+
+def _moved(table: sa.TableClause, seconds: float) -> sa.Update:
+    return sa.update(table).values(
+        {column.name: column - seconds for column in table.c}
+    )
 
 
 def moments(connection: sa.Connection) -> dict[str, list[str]]:

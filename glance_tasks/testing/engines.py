@@ -168,7 +168,7 @@ class EngineFixture(fixture.PlainFixture):
         if not found.ended:
             reason = found.queue_reason or "no reason is stored"
             raise AssertionError(
-                f"task {task_id} is {found.phase} after {found.fence} claims:"
-                f" {reason}; expected success or failure"
+                f"task {task_id} is {found.phase} in its claim {found.fence}"
+                f" ({reason}); expected it to have ended"
             )
         return found
