@@ -186,7 +186,7 @@ def test_a_store_that_can_be_written_to_passes_preflight(store, root):
 
 
 def test_a_full_store_is_named_so_and_can_be_cleaned(tmp_path, work_file):
-    with stores.mounted(tmp_path / "small", "size=2m") as place:
+    with stores.mounted(tmp_path / "small", 2 << 20) as place:
         small = stores.make_store(place)
         claim = stores.Claim(1)
 
@@ -202,7 +202,9 @@ def test_a_full_store_is_named_so_and_can_be_cleaned(tmp_path, work_file):
 
 
 def test_a_store_that_is_read_only_is_named_so(tmp_path, work_file):
-    with stores.mounted(tmp_path / "read-only", "ro,size=2m") as place:
+    with stores.mounted(
+        tmp_path / "read-only", 2 << 20, read_only=True
+    ) as place:
         read_only = stores.make_store(place)
 
         for call in (

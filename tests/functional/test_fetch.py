@@ -20,6 +20,7 @@ from glance_tasks.testing import doubles
 from glance_tasks.testing import http_source
 from glance_tasks.transfer import fetcher
 from tests.support import fetching
+from tests.support import stores
 
 MIB = 1 << 20
 ROOT = pathlib.Path(__file__).parents[2]
@@ -35,6 +36,7 @@ PROGRAM = """
 import pathlib, resource, sys
 from glance_tasks import exceptions
 from tests.support import fetching
+from tests.support import stores
 uri, path, chunk_size, largest_file = sys.argv[1:]
 limit = int(largest_file) or resource.RLIM_INFINITY
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
@@ -152,14 +154,8 @@ def test_a_file_larger_than_may_be_written_is_a_full_disk(
 @pytest.fixture
 def small_disk(tmp_path):
     """Give a directory on a file system of 8 MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount; RLIMIT_FSIZE is tested anyway")
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)]
-    subprocess.run(mount, check=True)
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    with stores.mounted(tmp_path / "small", 8 * MIB) as place:
+        yield place
 
 
 def test_a_source_that_does_not_fit_is_not_begun(source, small_disk):
