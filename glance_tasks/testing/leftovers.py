@@ -78,7 +78,6 @@ def _objects(
 ) -> Iterator[str]:
     keys = set(engine.store.keys())
     known = {image.location for image in images}
-    known |= {image.id for image in images}
     known |= {t.image_id for t in tasks if _succeeded(t) and t.image_id}
     for key in keys - known:
         yield f"store: the object {key}, of no image"

@@ -48,6 +48,7 @@ def test_a_server_that_runs_already_goes_on(running):
 
     with kind(server) as one, kind(server) as other:
         assert one.url != other.url
+        assert one.server is other.server is server
 
     assert server.process.poll() is None
 

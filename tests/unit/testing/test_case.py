@@ -124,6 +124,7 @@ def test_a_case_has_an_engine_a_source_and_a_clock_of_its_own(said, world):
         conf = case.engine.conf
         seen.append((conf.glance_tasks.max_attempts, case.fixture.home))
         assert conf.glance_tasks_fetch.max_bytes == 7
+        assert case.engine.registry.checks(["refuse"])
         assert case.source.url("/a").startswith("http://127.0.0.1:")
         case.clock.advance(60)
         before = case.engine

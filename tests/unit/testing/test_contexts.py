@@ -68,4 +68,5 @@ def test_a_context_can_be_copied_and_shown(tmp_path):
     ctx = testing.context(tmp_path)
 
     assert copy.copy(ctx) == ctx
+    assert copy.deepcopy(ctx.store) is not ctx.store
     assert "NotGiven" in repr(ctx)

@@ -36,6 +36,7 @@ def test_nothing_of_it_stays(world):
         assert (fixture.home / "glance-tasks.sqlite").exists()
 
     assert not fixture.home.exists()
+    assert fixture.engine.database.engine.pool.checkedin() == 0
 
 
 def test_a_directory_of_the_test_s_own_stays(tmp_path, world):

@@ -2,6 +2,7 @@
 """A store and a catalogue fail where they are told to, and nowhere else."""
 
 import inspect
+import sys
 import threading
 
 import pytest
@@ -182,25 +183,30 @@ def test_of_many_threads_one_meets_the_fault():
         ValueError("told so"),
         known=["act"],
         of=["act"],
-        call=50,
+        call=500,
         times=1,
         side="before",
     )
     failed, ready = [], threading.Barrier(10)
+    often = sys.getswitchinterval()
 
     def act():
         ready.wait(60)
-        for _ in range(10):
+        for _ in range(100):
             try:
                 chosen.around("act", lambda: None)
             except ValueError:
                 failed.append(threading.current_thread())
 
     threads = [threading.Thread(target=act) for _ in range(10)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(often)
 
     assert len(failed) == 1
-    assert len(chosen.calls) == 100
+    assert len(chosen.calls) == 1000
