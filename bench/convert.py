@@ -23,7 +23,7 @@ LIMIT = "md5 beside sha512, in memory"
 _CONVERT = """
 import pathlib, sys, time
 from glance_tasks.imagefile import inspect, raw, restraint, view
-from tests.support import doubles
+from glance_tasks.testing import doubles
 source, path = map(pathlib.Path, sys.argv[1:])
 def peak(pid):
     # Not ru_maxrss: that begins with what the parent had before exec.

@@ -27,7 +27,7 @@ LIMIT = "md5 beside sha512, in memory"
 _FETCH = """
 import pathlib, sys, time
 from glance_tasks.transfer import fetcher, rules
-from tests.support import doubles
+from glance_tasks.testing import doubles
 chunk, uri, path = int(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3])
 allowed = rules.FetchRules(
     ports=(), networks=("127.0.0.0/8",), chunk_size=chunk << 20

@@ -1,37 +1,40 @@
 # SPDX-License-Identifier: Apache-2.0
 """The directive ``public-names``: every public name of some modules.
 
-Its arguments are modules of the library; it documents those names of
-``glance_tasks.__all__`` that come from them, by autodoc.
+Its arguments are modules of the library, or of the ``:package:`` in it that
+is named; it documents those names of the package's ``__all__`` that come from
+them, by autodoc.
 """
 
 import enum
+import importlib
 import inspect
 from typing import Any
 
 from docutils import nodes
+from docutils.parsers.rst import directives
 from docutils.statemachine import StringList
 from sphinx import application
 from sphinx.util import docutils as sphinx_docutils
 
-import glance_tasks
 
-
-def names_of(module: str) -> list[str]:
-    """Give the public names that a module of the library defines."""
+def names_of(package: Any, module: str) -> list[str]:
+    """Give the public names of a package that a module in it defines."""
+    home = f"{package.__name__}.{module}"
     return [
         name
-        for name in glance_tasks.__all__
-        if getattr(glance_tasks, name).__module__ == f"glance_tasks.{module}"
+        for name in package.__all__
+        if getattr(package, name).__module__ == home
     ]
 
 
-def described(name: str) -> list[str]:
+def described(package: Any, name: str) -> list[str]:
     """Give what autodoc is told of one name."""
-    value = getattr(glance_tasks, name)
+    value = getattr(package, name)
+    full = f"{package.__name__}.{name}"
     if not inspect.isclass(value):
-        return [f".. autofunction:: glance_tasks.{name}", ""]
-    lines = [f".. autoclass:: glance_tasks.{name}", "   :members:"]
+        return [f".. autofunction:: {full}", ""]
+    lines = [f".. autoclass:: {full}", "   :members:"]
     if issubclass(value, enum.Enum):
         lines.append("   :undoc-members:")
     if issubclass(value, Exception):
@@ -44,14 +47,18 @@ class PublicNames(sphinx_docutils.SphinxDirective):
 
     required_arguments = 1
     optional_arguments = 9
+    option_spec = {"package": directives.unchanged_required}
 
     def run(self) -> list[nodes.Node]:
         """Give one description a name."""
+        package = importlib.import_module(
+            self.options.get("package", "glance_tasks")
+        )
         lines = [
             line
             for module in self.arguments
-            for name in names_of(module)
-            for line in described(name)
+            for name in names_of(package, module)
+            for line in described(package, name)
         ]
         holder = nodes.Element()
         self.state.nested_parse(StringList(lines, "public-names"), 0, holder)

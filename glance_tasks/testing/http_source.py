@@ -30,14 +30,18 @@ class Resource:
     """How one path is answered. It may be changed between requests.
 
     :ivar body: the bytes, or the file that holds them
+    :ivar etag: sent with the body, and compared with ``If-Range``
+    :ivar status: answered when nothing else here decides it
     :ivar statuses: answered first, one a request, before all else
     :ivar last_modified: HTTP date; the answer's own date is always now
     :ivar location: where to redirect to, with ``status``
     :ivar login: ``user:password`` that must be given
     :ivar ranges: whether parts may be asked for
     :ivar content_range: sent with a part instead of the true one
+    :ivar chunked: whether the body comes in chunks, without its length
     :ivar length: sent as Content-Length instead of the true one
     :ivar surplus: sent behind the body
+    :ivar headers: sent besides those that the rest makes
     :ivar raw: sent instead of everything else
     :ivar drip: sent behind ``raw`` for ever, a hundred times a second
     :ivar rate: bytes per second; None as fast as it goes

@@ -6,7 +6,7 @@ import contextlib
 import pytest
 
 from glance_tasks import exceptions
-from tests.support import doubles
+from glance_tasks.testing import doubles
 from tests.support import stores
 
 # --- storing -----------------------------------------------------------------

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from glance_tasks import exceptions
-from tests.support import doubles
+from glance_tasks.testing import doubles
 from tests.support import stores
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -40,7 +40,8 @@ def test_comparing_with_what_is_stored_can_be_stopped(apart, work_file):
 
 KILLED = """
 import os, pathlib, sys
-from tests.support import doubles, stores
+from glance_tasks.testing import doubles
+from tests.support import stores
 class Progress(doubles.RecordingProgress):
     def bytes(self, done, total):
         if done >= 2 * stores.BUFFER:
@@ -185,7 +186,7 @@ def test_a_store_that_can_be_written_to_passes_preflight(store, root):
 
 
 def test_a_full_store_is_named_so_and_can_be_cleaned(tmp_path, work_file):
-    with stores.mounted(tmp_path / "small", "size=2m") as place:
+    with stores.mounted(tmp_path / "small", 2 << 20) as place:
         small = stores.make_store(place)
         claim = stores.Claim(1)
 
@@ -201,7 +202,9 @@ def test_a_full_store_is_named_so_and_can_be_cleaned(tmp_path, work_file):
 
 
 def test_a_store_that_is_read_only_is_named_so(tmp_path, work_file):
-    with stores.mounted(tmp_path / "read-only", "ro,size=2m") as place:
+    with stores.mounted(
+        tmp_path / "read-only", 2 << 20, read_only=True
+    ) as place:
         read_only = stores.make_store(place)
 
         for call in (

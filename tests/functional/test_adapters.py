@@ -2,7 +2,6 @@
 """Storing and registering an image, with the adapters that ship."""
 
 import dataclasses
-import datetime
 import hashlib
 import logging
 import os
@@ -18,7 +17,8 @@ from glance_tasks.adapters import sql_catalogue
 from glance_tasks.atoms import register
 from glance_tasks.atoms import store as store_atom
 from glance_tasks.persistence import database
-from tests.support import doubles
+from glance_tasks.testing import contexts
+from glance_tasks.testing import doubles
 
 IMAGE_ID = "5b1f0b0e-6f7c-4a57-8d0e-1f5d0b1c2a3b"
 CONTENT = os.urandom(100_000)
@@ -76,26 +76,10 @@ def ctx(tmp_path):
     work_dir = tmp_path / "work"
     work_dir.mkdir()
     (work_dir / "fetched").write_bytes(CONTENT)
-    now = datetime.datetime.now(datetime.UTC)
-    yield gt.BuildContext(
-        task=gt.Task(
-            id="task",
-            type="import",
-            status=gt.Status.PROCESSING,
-            phase=gt.Phase.PROCESSING,
-            owner="project",
-            input={},
-            created_at=now,
-            updated_at=now,
-        ),
-        work_dir=work_dir,
+    yield contexts.context(
+        work_dir,
         catalogue=sql_catalogue.SqlCatalogue(conf, used.engine),
         store=directory_store.DirectoryStore(conf, used.engine),
-        fetcher=None,
-        progress=doubles.RecordingProgress(),
-        stop=doubles.NeverStop(),
-        fence=doubles.OpenFence(),
-        events=doubles.RecordingEvents(),
     )
     used.close()
 
@@ -111,9 +95,7 @@ def publish(ctx, stored, **properties):
 
 
 def claim(ctx, number):
-    fence = doubles.OpenFence()
-    fence.number = number
-    return dataclasses.replace(ctx, fence=fence)
+    return dataclasses.replace(ctx, fence=doubles.OpenFence(number))
 
 
 # --- an image ----------------------------------------------------------------

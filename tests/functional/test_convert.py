@@ -12,9 +12,10 @@ from glance_tasks import exceptions
 from glance_tasks import plugin
 from glance_tasks.atoms import convert
 from glance_tasks.atoms import inspect
+from glance_tasks.testing import contexts
+from glance_tasks.testing import doubles
 from tests.support import conversions
 from tests.support import crafted
-from tests.support import doubles
 from tests.support import images
 from tests.support import programs
 
@@ -28,7 +29,7 @@ def test_every_format_becomes_raw(tmp_path, source):
     fetched, inspected = conversions.prepared(tmp_path, source)
 
     artifact = conversions.converted(
-        conversions.context(tmp_path), "raw", fetched, inspected
+        contexts.context(tmp_path), "raw", fetched, inspected
     )
 
     result = tmp_path / artifact["name"]
@@ -59,7 +60,7 @@ def test_the_disk_is_the_same_in_every_format(tmp_path, source, target):
     fetched, inspected = conversions.prepared(tmp_path, source)
 
     artifact = conversions.converted(
-        conversions.context(tmp_path), target, fetched, inspected
+        contexts.context(tmp_path), target, fetched, inspected
     )
 
     result = tmp_path / artifact["name"]
@@ -83,7 +84,7 @@ def test_a_disk_that_ends_within_a_sector_is_filled_up(tmp_path, target):
     inspected = {"disk_format": "raw", "virtual_size": MIB + 1}
 
     artifact = conversions.converted(
-        conversions.context(tmp_path), target, fetched, inspected
+        contexts.context(tmp_path), target, fetched, inspected
     )
 
     assert artifact["virtual_size"] == MIB + 512
@@ -97,7 +98,7 @@ def test_a_vhd_has_the_size_it_tells_whoever_made_it(tmp_path):
     fetched = {"name": "fetched", "size": len(data)}
 
     artifact = conversions.converted(
-        conversions.context(tmp_path), "raw", fetched, inspected
+        contexts.context(tmp_path), "raw", fetched, inspected
     )
 
     assert artifact["size"] == MIB
@@ -109,7 +110,7 @@ def test_a_comma_in_a_path_is_no_option(tmp_path):
     fetched, inspected = conversions.prepared(work_dir, "vhd")
 
     artifact = conversions.converted(
-        conversions.context(work_dir), "raw", fetched, inspected
+        contexts.context(work_dir), "raw", fetched, inspected
     )
 
     assert artifact["size"] == 8 * MIB
@@ -121,7 +122,7 @@ def test_a_long_path_is_no_obstacle(tmp_path):
     fetched, inspected = conversions.prepared(work_dir, "qcow2")
 
     artifact = conversions.converted(
-        conversions.context(work_dir), "raw", fetched, inspected
+        contexts.context(work_dir), "raw", fetched, inspected
     )
 
     assert artifact["size"] == 8 * MIB
@@ -129,7 +130,7 @@ def test_a_long_path_is_no_obstacle(tmp_path):
 
 def test_the_atoms_fit_together_in_a_flow(tmp_path):
     fetched, inspected = conversions.prepared(tmp_path, "vhdx")
-    ctx = conversions.context(tmp_path)
+    ctx = contexts.context(tmp_path)
     flow = linear_flow.Flow("flow").add(
         inspect.InspectImage(ctx), convert.ConvertImage(ctx, "qcow2")
     )
@@ -143,7 +144,7 @@ def test_the_atoms_fit_together_in_a_flow(tmp_path):
 
 def test_an_inspection_goes_by_the_limit_of_the_run(tmp_path):
     fetched, _ = conversions.prepared(tmp_path, "qcow2")
-    ctx = conversions.context(
+    ctx = contexts.context(
         tmp_path, limits=plugin.Limits(max_virtual_size=MIB)
     )
 
@@ -161,7 +162,7 @@ def test_progress_reaches_the_size_of_the_disk(tmp_path, target):
     progress = doubles.RecordingProgress()
 
     conversions.converted(
-        conversions.context(tmp_path, progress=progress),
+        contexts.context(tmp_path, progress=progress),
         target,
         fetched,
         inspected,
@@ -179,7 +180,7 @@ def test_a_disk_that_is_itself_an_image_is_refused(tmp_path):
 
     with pytest.raises(exceptions.UnsafeImage) as caught:
         conversions.converted(
-            conversions.context(tmp_path), "raw", fetched, inspected
+            contexts.context(tmp_path), "raw", fetched, inspected
         )
 
     assert caught.value.code == "unsafe_image"
@@ -192,7 +193,7 @@ def test_an_image_that_cannot_be_read_is_told_without_our_paths(tmp_path):
 
     with pytest.raises(exceptions.ConvertError) as caught:
         conversions.converted(
-            conversions.context(tmp_path), "raw", fetched, inspected
+            contexts.context(tmp_path), "raw", fetched, inspected
         )
 
     assert caught.value.code == "convert_failed"
@@ -205,7 +206,7 @@ def test_a_format_that_cannot_be_written_is_refused(tmp_path):
 
     with pytest.raises(exceptions.ConvertError, match="converted to iso"):
         conversions.converted(
-            conversions.context(tmp_path), "iso", fetched, inspected
+            contexts.context(tmp_path), "iso", fetched, inspected
         )
 
 
@@ -230,7 +231,7 @@ def test_a_full_device_is_told_before_anything_is_written(tmp_path):
 
     with pytest.raises(exceptions.DiskFull, match="expected at least"):
         conversions.converted(
-            conversions.context(tmp_path), "raw", fetched, inspected
+            contexts.context(tmp_path), "raw", fetched, inspected
         )
 
     assert not (tmp_path / "converted").exists()
@@ -262,7 +263,7 @@ def test_a_run_whose_directory_was_moved_away_has_lost_its_lease(
             if work_dir.exists():
                 work_dir.rename(tmp_path / "theirs")
 
-    ctx = conversions.context(
+    ctx = contexts.context(
         work_dir, progress=Progress(), fence=FenceThatFalls(work_dir)
     )
 
@@ -275,7 +276,7 @@ def test_a_run_whose_directory_was_moved_away_has_lost_its_lease(
 def test_a_run_that_lost_its_lease_touches_nothing(tmp_path):
     fetched, inspected = conversions.prepared(tmp_path)
     (tmp_path / "converted").write_bytes(b"of a successor")
-    ctx = conversions.context(tmp_path, fence=doubles.LostFence())
+    ctx = contexts.context(tmp_path, fence=doubles.LostFence())
 
     with pytest.raises(exceptions.LeaseLost):
         conversions.converted(ctx, "qcow2", fetched, inspected)
@@ -288,7 +289,7 @@ def test_a_run_that_lost_its_lease_touches_nothing(tmp_path):
 def test_reverting_removes_everything_that_was_made(tmp_path):
     fetched, inspected = conversions.prepared(tmp_path)
     before = sorted(tmp_path.iterdir())
-    atom = convert.ConvertImage(conversions.context(tmp_path), "raw")
+    atom = convert.ConvertImage(contexts.context(tmp_path), "raw")
     atom.revert()
     atom.execute(fetched=fetched, inspected=inspected)
 
@@ -300,7 +301,7 @@ def test_reverting_removes_everything_that_was_made(tmp_path):
 
 def test_a_finished_conversion_holds_while_its_file_is_whole(tmp_path):
     fetched, inspected = conversions.prepared(tmp_path)
-    atom = convert.ConvertImage(conversions.context(tmp_path), "raw")
+    atom = convert.ConvertImage(contexts.context(tmp_path), "raw")
     artifact = atom.execute(fetched=fetched, inspected=inspected)
 
     whole = atom.holds(artifact)
@@ -320,7 +321,7 @@ def test_conversions_beside_each_other_do_not_meet(tmp_path):
         work_dir.mkdir()
         fetched, inspected = conversions.prepared(work_dir, "qcow2")
         results[number] = conversions.converted(
-            conversions.context(work_dir), "raw", fetched, inspected
+            contexts.context(work_dir), "raw", fetched, inspected
         )
 
     threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]

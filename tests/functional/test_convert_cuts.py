@@ -4,8 +4,9 @@
 import pytest
 
 from glance_tasks import exceptions
+from glance_tasks.testing import contexts
+from glance_tasks.testing import doubles
 from tests.support import conversions
-from tests.support import doubles
 from tests.support import images
 from tests.support import programs
 
@@ -25,7 +26,7 @@ def test_a_stop_is_heard_in_the_middle(tmp_path, big, target):
     fetched, inspected = conversions.linked(big, tmp_path)
     progress = doubles.RecordingProgress()
     stop = doubles.StopWhen(lambda: bool(progress.reports))
-    ctx = conversions.context(tmp_path, progress=progress, stop=stop)
+    ctx = contexts.context(tmp_path, progress=progress, stop=stop)
 
     with pytest.raises(exceptions.LeaseLost):
         conversions.converted(ctx, target, fetched, inspected)
@@ -39,7 +40,7 @@ def test_a_stop_is_heard_while_the_result_is_hashed(tmp_path, big):
     progress = doubles.RecordingProgress()
     whole = (conversions.BIG, conversions.BIG)
     stop = doubles.StopWhen(lambda: whole in progress.reports)
-    ctx = conversions.context(tmp_path, progress=progress, stop=stop)
+    ctx = contexts.context(tmp_path, progress=progress, stop=stop)
 
     with pytest.raises(exceptions.LeaseLost):
         conversions.converted(ctx, "qcow2", fetched, inspected)
@@ -55,7 +56,7 @@ def test_a_killed_conversion_goes_on_and_comes_out_right(tmp_path, big):
         assert running == 1
         programs.eventually(lambda: programs.qemus(tmp_path) == [])
     progress = doubles.RecordingProgress()
-    ctx = conversions.context(tmp_path, progress=progress)
+    ctx = contexts.context(tmp_path, progress=progress)
     artifact = conversions.converted(ctx, "raw", fetched, inspected)
 
     assert progress.reports[0][0] > 64 * MIB
@@ -78,7 +79,7 @@ def test_a_killed_qemu_img_is_begun_anew_in_a_new_file(tmp_path, big):
     programs.eventually(lambda: programs.qemus(tmp_path) == [])
     with (tmp_path / "converted").open("r+b") as frozen:
         artifact = conversions.converted(
-            conversions.context(tmp_path), "vmdk", fetched, inspected
+            contexts.context(tmp_path), "vmdk", fetched, inspected
         )
         frozen.write(b"from a process that woke up")
 

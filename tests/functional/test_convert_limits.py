@@ -11,8 +11,8 @@ from glance_tasks import ledger
 from glance_tasks.imagefile import qemu
 from glance_tasks.imagefile import restraint
 from glance_tasks.imagefile import view
+from glance_tasks.testing import doubles
 from tests.support import conversions
-from tests.support import doubles
 from tests.support import programs
 
 MIB = 1 << 20

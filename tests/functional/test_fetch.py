@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fetches that are killed, run out of room, and the step that makes them."""
 
-import datetime
 import hashlib
 import os
 import pathlib
@@ -16,10 +15,11 @@ from glance_tasks import exceptions
 from glance_tasks import plugin
 from glance_tasks import task
 from glance_tasks.atoms import fetch
+from glance_tasks.testing import contexts
+from glance_tasks.testing import doubles
 from glance_tasks.testing import http_source
-from glance_tasks.transfer import fetcher
-from tests.support import doubles
 from tests.support import fetching
+from tests.support import stores
 
 MIB = 1 << 20
 ROOT = pathlib.Path(__file__).parents[2]
@@ -35,6 +35,7 @@ PROGRAM = """
 import pathlib, resource, sys
 from glance_tasks import exceptions
 from tests.support import fetching
+from tests.support import stores
 uri, path, chunk_size, largest_file = sys.argv[1:]
 limit = int(largest_file) or resource.RLIM_INFINITY
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
@@ -152,14 +153,8 @@ def test_a_file_larger_than_may_be_written_is_a_full_disk(
 @pytest.fixture
 def small_disk(tmp_path):
     """Give a directory on a file system of 8 MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount; RLIMIT_FSIZE is tested anyway")
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)]
-    subprocess.run(mount, check=True)
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    with stores.mounted(tmp_path / "small", 8 * MIB) as place:
+        yield place
 
 
 def test_a_source_that_does_not_fit_is_not_begun(source, small_disk):
@@ -202,37 +197,15 @@ BODY = b"an image" * 5000
 SHA256 = hashlib.sha256(BODY).hexdigest()
 
 
-class Nobody:
-    """Stands where a fetch has no business: catalogue and store."""
-
-
-def step(work_dir, *, fence=None, stop=None, max_bytes=1 << 40, **options):
+def step(work_dir, *, max_bytes=1 << 40, fence=None, stop=None, **options):
     """Make the atom with a real fetcher; ``options`` are its own."""
-    now = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
-    return fetch.FetchImage(
-        plugin.BuildContext(
-            task=task.Task(
-                id="t",
-                type="import",
-                status=task.Status.PROCESSING,
-                phase=task.Phase.PROCESSING,
-                owner="o",
-                input={},
-                created_at=now,
-                updated_at=now,
-            ),
-            work_dir=work_dir,
-            catalogue=Nobody(),
-            store=Nobody(),
-            fetcher=fetcher.GuardedFetcher(fetching.allowing()),
-            progress=doubles.RecordingProgress(),
-            stop=stop or doubles.NeverStop(),
-            fence=fence or doubles.OpenFence(),
-            events=doubles.RecordingEvents(),
-            limits=plugin.Limits(max_bytes=max_bytes),
-        ),
-        **options,
+    ctx = contexts.context(
+        work_dir,
+        fence=fence,
+        stop=stop,
+        limits=plugin.Limits(max_bytes=max_bytes),
     )
+    return fetch.FetchImage(ctx, **options)
 
 
 def test_the_step_says_how_it_may_be_repeated_and_what_it_gives():
@@ -436,8 +409,10 @@ def test_a_work_directory_that_is_gone_means_that_the_lease_is(
         step(mine, fence=fence, stop=Taken()).execute(uri)
 
 
-def test_a_work_directory_that_never_was_is_no_lost_lease(source, tmp_path):
+def test_a_missing_work_directory_alone_is_no_lost_lease(source, tmp_path):
     uri = source.put("/a", http_source.Resource(BODY))
+    atom = step(tmp_path / "missing")
+    (tmp_path / "missing").rmdir()
 
     with pytest.raises(FileNotFoundError):
-        step(tmp_path / "missing").execute(uri)
+        atom.execute(uri)

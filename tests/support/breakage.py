@@ -73,15 +73,14 @@ class Stage:
     def tmpfs(self, name, size):
         """Put a small file system in the place of a directory."""
         place = self.home / f"mounted-{name}"
-        options = f"size={size},mode=700"
-        self.stack.enter_context(stores.mounted(place, options))
+        self.stack.enter_context(stores.mounted(place, size))
         self.option("glance_tasks", **{name: str(place)})
         return place
 
     def read_only(self, name):
         """Put a file system that cannot be written to there."""
         place = self.home / f"mounted-{name}"
-        self.stack.enter_context(stores.mounted(place, "size=1m,ro"))
+        self.stack.enter_context(stores.mounted(place, MIB, read_only=True))
         self.option("glance_tasks", **{name: str(place)})
 
     def check(self, error):

@@ -12,7 +12,8 @@ from typing import Any
 
 from glance_tasks import plugin
 from glance_tasks.atoms import convert
-from tests.support import doubles
+from glance_tasks.testing import contexts
+from glance_tasks.testing import doubles
 from tests.support import images
 from tests.support import programs
 
@@ -28,19 +29,6 @@ WORDS = {
     "vhdx": "-O vhdx",
     "vdi": "-O vdi",
 }
-
-
-def context(work_dir: pathlib.Path, **changes: Any) -> plugin.BuildContext:
-    """Give what the atoms look at: the rest is of no concern to them."""
-    given: dict[str, Any] = {
-        **dict.fromkeys(("task", "catalogue", "store", "fetcher")),
-        "progress": doubles.RecordingProgress(),
-        "stop": doubles.NeverStop(),
-        "fence": doubles.OpenFence(),
-        "events": doubles.RecordingEvents(),
-        **changes,
-    }
-    return plugin.BuildContext(work_dir=work_dir, **given)
 
 
 def converted(
@@ -139,7 +127,9 @@ class PausingProgress(doubles.RecordingProgress):
 def main(work_dir: str, target: str, *words: str) -> None:
     """Convert up to a place."""
     place, fetched, inspected = (json.loads(word) for word in words)
-    ctx = context(pathlib.Path(work_dir), progress=PausingProgress(place))
+    ctx = contexts.context(
+        pathlib.Path(work_dir), progress=PausingProgress(place)
+    )
     converted(ctx, target, fetched, inspected)
 
 

@@ -5,10 +5,10 @@ import pathlib
 from typing import Any
 
 from glance_tasks import ports
+from glance_tasks.testing import doubles
 from glance_tasks.transfer import fetcher
 from glance_tasks.transfer import resolution
 from glance_tasks.transfer import rules
-from tests.support import doubles
 
 
 def allowing(**changes: Any) -> rules.FetchRules:

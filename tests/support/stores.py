@@ -5,7 +5,6 @@ import contextlib
 import os
 import pathlib
 import shutil
-import subprocess
 import tempfile
 
 from oslo_config import cfg
@@ -13,7 +12,8 @@ import pytest
 
 from glance_tasks import opts
 from glance_tasks.adapters import directory_store
-from tests.support import doubles
+from glance_tasks.testing import doubles
+from glance_tasks.testing import full_disk
 
 KEY = "5b1f0b0e-6f7c-4a57-8d0e-1f5d0b1c2a3b"
 BUFFER = 1 << 20
@@ -105,14 +105,12 @@ def names(root):
 
 
 @contextlib.contextmanager
-def mounted(place, options):
+def mounted(place, room_bytes, **how):
     """Mount a file system in memory at ``place`` for the block."""
-    place.mkdir(exist_ok=True)
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
-    done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip("file systems may not be mounted here")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
+    with contextlib.ExitStack() as stack:
+        disk = full_disk.FullDisk(place, room_bytes, **how)
+        try:
+            stack.enter_context(disk)
+        except full_disk.DiskAbsent as error:
+            pytest.skip(str(error))
+        yield disk.path

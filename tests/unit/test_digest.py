@@ -6,7 +6,7 @@ import pytest
 
 from glance_tasks import digest
 from glance_tasks import exceptions
-from tests.support import doubles
+from glance_tasks.testing import doubles
 
 DATA = bytes(range(256)) * 4096
 ALGORITHMS = ("md5", "sha512")

@@ -13,12 +13,13 @@ import pytest
 
 import glance_tasks
 from glance_tasks import opts
+from glance_tasks import testing
 from glance_tasks.cmd import main
 from tests.support import documents
 
 ROOT = documents.ROOT
 SERVICE = ROOT / "doc" / "source" / "service" / "index.rst"
-API = ROOT / "doc" / "source" / "reference" / "api.rst"
+REFERENCE = ROOT / "doc" / "source" / "reference"
 
 _COMMAND = re.compile(r"^ +(?:\$ )?(?:.*\| )?(glance-tasks .+)$", re.MULTILINE)
 _INI = re.compile(
@@ -112,13 +113,19 @@ def test_the_service_page_is_true(tmp_path):
     assert not failed
 
 
-def test_every_public_name_is_on_the_reference_page():
-    listed = re.findall(r"public-names:: (.*)", API.read_text())
-    modules = {f"glance_tasks.{m}" for line in listed for m in line.split()}
+@pytest.mark.parametrize(
+    ("package", "page"),
+    [(glance_tasks, "api.rst"), (testing, "testing.rst")],
+)
+def test_every_public_name_is_on_its_reference_page(package, page):
+    text = (REFERENCE / page).read_text()
+    listed = re.findall(r"public-names:: (.*)", text)
 
-    homes = {getattr(glance_tasks, n).__module__ for n in glance_tasks.__all__}
+    modules = [module for line in listed for module in line.split()]
 
-    assert modules == homes
+    homes = {getattr(package, n).__module__ for n in package.__all__}
+    assert {f"{package.__name__}.{module}" for module in modules} == homes
+    assert len(modules) == len(set(modules))
 
 
 def test_every_file_the_readme_names_is_there():

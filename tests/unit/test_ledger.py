@@ -12,7 +12,7 @@ import pytest
 from glance_tasks import digest
 from glance_tasks import exceptions
 from glance_tasks import ledger
-from tests.support import doubles
+from glance_tasks.testing import doubles
 
 HEADER = {"source": "somewhere", "size": 10}
 MARKS = (

@@ -8,7 +8,7 @@ import pytest
 import glance_tasks as gt
 from glance_tasks import exceptions
 from glance_tasks import stopping
-from tests.support import doubles
+from glance_tasks.testing import doubles
 
 VERDICT = gt.TaskError("enough", code="gave_up")
 

@@ -13,7 +13,7 @@ import pytest
 from glance_tasks import exceptions
 from glance_tasks.imagefile import process
 from glance_tasks.imagefile import restraint
-from tests.support import doubles
+from glance_tasks.testing import doubles
 from tests.support import programs
 
 PLENTY = restraint.Limits(
@@ -226,7 +226,7 @@ def test_a_stop_is_heard_while_waiting_for_a_program():
 PARENT = """
 import sys, time
 from glance_tasks.imagefile import process, restraint
-from tests.support import doubles
+from glance_tasks.testing import doubles
 plenty = restraint.Limits(60, 60, 4 << 30, 1 << 30)
 with process.Process(["sleep", "60"], plenty, doubles.NeverStop()) as program:
     print(program.pid, flush=True)

@@ -12,7 +12,7 @@ from glance_tasks import ledger
 from glance_tasks.imagefile import raw
 from glance_tasks.imagefile import restraint
 from glance_tasks.imagefile import view
-from tests.support import doubles
+from glance_tasks.testing import doubles
 from tests.support import images
 
 MIB = 1 << 20

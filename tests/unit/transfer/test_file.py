@@ -8,8 +8,8 @@ import socket
 import pytest
 
 from glance_tasks import exceptions
+from glance_tasks.testing import doubles
 from glance_tasks.transfer import fetcher
-from tests.support import doubles
 from tests.support import fetching
 
 BODY = os.urandom(300_000)

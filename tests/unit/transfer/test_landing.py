@@ -8,9 +8,9 @@ import pytest
 from glance_tasks import digest
 from glance_tasks import exceptions
 from glance_tasks import ledger
+from glance_tasks.testing import doubles
 from glance_tasks.transfer import landing
 from glance_tasks.transfer import workfile
-from tests.support import doubles
 
 CHUNK = 256 << 10
 HEADER = {"source": "somewhere"}

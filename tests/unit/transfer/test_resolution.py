@@ -10,9 +10,9 @@ import threading
 import pytest
 
 from glance_tasks import exceptions
+from glance_tasks.testing import doubles
 from glance_tasks.testing.http_source import HttpSource
 from glance_tasks.testing.http_source import Resource
-from tests.support import doubles
 from tests.support import fetching
 
 BODY = b"bytes of an image" * 1000

@@ -11,8 +11,8 @@ import pytest
 
 from glance_tasks import exceptions
 from glance_tasks import ledger
+from glance_tasks.testing import doubles
 from glance_tasks.testing.http_source import Resource
-from tests.support import doubles
 from tests.support import fetching
 
 CHUNK = 64 << 10

@@ -4,9 +4,9 @@
 import pytest
 
 from glance_tasks import exceptions
+from glance_tasks.testing import doubles
 from glance_tasks.testing.http_source import Resource
 from glance_tasks.transfer import pace
-from tests.support import doubles
 from tests.support import fetching
 
 BODY = bytes(range(256)) * 1024

@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stand-ins for the ports, as small classes."""
+"""Stand-ins for the ports that a run fills in, as small classes.
+
+They need no database and no TaskFlow. Each is for one atom in one test; they
+may be shared between the threads of that atom.
+"""
 
 from collections.abc import Callable
+from collections.abc import Mapping
 import contextlib
+import dataclasses
 import threading
+from typing import Any
 
 from glance_tasks import exceptions
 
@@ -91,7 +98,9 @@ class RecordingProgress:
 class OpenFence:
     """A fence that lets through; nobody else ever claims the task."""
 
-    number = 1
+    def __init__(self, number: int = 1) -> None:
+        """Be the fence of the claim ``number``."""
+        self.number = number
 
     def check(self) -> None:
         """Let through."""
@@ -100,22 +109,39 @@ class OpenFence:
 class LostFence:
     """The fence of a run whose task somebody else has claimed."""
 
-    number = 1
+    def __init__(self, number: int = 1) -> None:
+        """Be the fence of the claim ``number``."""
+        self.number = number
 
     def check(self) -> None:
         """Raise LeaseLost, always."""
         raise exceptions.LeaseLost("claimed by another conductor")
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Noted:
+    """One event as an atom gave it; nothing is scrubbed or shortened."""
+
+    kind: str
+    text: str = ""
+    atom: str | None = None
+    detail: Mapping[str, Any] | None = None
+
+
 class RecordingEvents:
     """Keeps the events.
 
-    :ivar kinds: of the events, in their order
+    :ivar noted: in their order
     """
 
     def __init__(self) -> None:
         """Begin with none."""
-        self.kinds: list[str] = []
+        self.noted: list[Noted] = []
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds of the events, in their order."""
+        return [event.kind for event in self.noted]
 
     def append(
         self,
@@ -123,7 +149,7 @@ class RecordingEvents:
         text: str = "",
         *,
         atom: str | None = None,
-        detail: object = None,
+        detail: Mapping[str, Any] | None = None,
     ) -> None:
-        """Keep one event's kind."""
-        self.kinds.append(kind)
+        """Keep one event."""
+        self.noted.append(Noted(kind, text, atom, detail))

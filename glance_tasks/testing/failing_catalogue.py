@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A catalogue that fails at the call a test chooses."""
+
+from collections.abc import Collection
+from collections.abc import Sequence
+
+from glance_tasks import exceptions
+from glance_tasks import ports
+from glance_tasks.testing import fault
+
+
+class FailingCatalogue:
+    """A catalogue that fails at the ``call``-th of some of its calls.
+
+    Implements :class:`glance_tasks.ports.ImageCatalog`.
+    """
+
+    METHODS = ("publish", "withdraw", "get", "find")
+
+    def __init__(
+        self,
+        inner: ports.ImageCatalog,
+        *,
+        call: int = 1,
+        times: int | None = 1,
+        of: Collection[str] = ("publish", "withdraw"),
+        side: fault.Side = "before",
+        error: BaseException | None = None,
+    ) -> None:
+        """Stand around ``inner``; see :class:`FailingStore`.
+
+        :param error: what is raised; a CatalogueError when None
+        :raises ValueError: when no call could be meant
+        """
+        self._inner = inner
+        self._fault = fault.Fault(
+            error
+            or exceptions.CatalogueError("the catalogue was told to fail"),
+            known=self.METHODS,
+            of=of,
+            call=call,
+            times=times,
+            side=side,
+        )
+
+    @property
+    def calls(self) -> list[str]:
+        """The methods that were counted, in the order of their calls."""
+        return list(self._fault.calls)
+
+    def publish(self, image: ports.Image, fence: int) -> None:
+        """Have the inner catalogue show the image."""
+        self._fault.around(
+            "publish", lambda: self._inner.publish(image, fence)
+        )
+
+    def withdraw(self, image_id: str, fence: int) -> None:
+        """Have the inner catalogue remove the image."""
+        self._fault.around(
+            "withdraw", lambda: self._inner.withdraw(image_id, fence)
+        )
+
+    def get(self, image_id: str) -> ports.Image:
+        """Ask the inner catalogue."""
+        return self._fault.around("get", lambda: self._inner.get(image_id))
+
+    def find(
+        self, *, limit: int = 25, marker: str | None = None
+    ) -> Sequence[ports.Image]:
+        """Ask the inner catalogue."""
+        return self._fault.around(
+            "find", lambda: self._inner.find(limit=limit, marker=marker)
+        )
