@@ -20,6 +20,8 @@ from glance_tasks import plugin
 from glance_tasks import redaction
 from glance_tasks import registry
 from glance_tasks.cmd import answers
+from glance_tasks.cmd import bypasses
+from glance_tasks.imagefile import starter
 
 _GIB = 1 << 30
 
@@ -55,7 +57,7 @@ class Doctor(answers.ListAnswer):
 
 def examine(conf: cfg.ConfigOpts) -> Iterator[Finding]:
     """Give the findings; a check that breaks is a finding too."""
-    for check in (_plugins, _programs, _directories, _engine):
+    for check in (_plugins, _programs, _network, _directories, _engine):
         yield from _safely(check, conf)
 
 
@@ -78,6 +80,14 @@ def _plugins(conf: cfg.ConfigOpts) -> Iterator[Finding]:
     if not broken:
         names = ", ".join(installed.names()) or "none"
         yield Finding("plugins", "ok", f"task types: {names}")
+    for name, modules in bypasses.found():
+        yield Finding(
+            "plugins",
+            "warning",
+            f"{name} imports {modules}: what it reaches by that, no rule of"
+            " [glance_tasks_fetch] holds; the fetcher of its context is there"
+            " for it",
+        )
     for name in installed.names():
         yield from _choices(conf, name, installed.get(name), installed)
 
@@ -110,6 +120,17 @@ def _programs(conf: cfg.ConfigOpts) -> Iterator[Finding]:
             )
         else:
             yield Finding("programs", "ok", f"{program} is {where}")
+
+
+def _network(conf: cfg.ConfigOpts) -> Iterator[Finding]:
+    if starter.confinement():
+        yield Finding("network", "ok", "qemu runs without one")
+    else:
+        yield Finding(
+            "network",
+            "warning",
+            "qemu shares it with us: the kernel gives this user no namespaces",
+        )
 
 
 def _directories(conf: cfg.ConfigOpts) -> Iterator[Finding]:

@@ -2,14 +2,11 @@
 """Runs one program on an image under limits, and never leaves it behind.
 
 The program gets an empty environment, a session of its own that is killed
-whole, low priority, and hard limits of processor time, address space, file
-size and open files. It dies with us: ``setpriv`` (util-linux) arms the
-kernel's parent-death signal, and the shell that it starts runs the program
-only when its parent is still this process, and only once the limits are in
-place. So there is no moment in which a kill -9 would leave it running, or in
-which it runs unlimited. (A ``preexec_fn`` could deadlock: we have threads.)
-The kernel sends that signal when the *thread* that started the program ends,
-so the thread that starts it also waits for it.
+whole, low priority (for the disk too: Linux takes that from the niceness),
+and hard limits of processor time, address space, file size and open files.
+It dies with us, see :mod:`starter`: the kernel sends the signal when the
+*thread* that started the program ends, so the thread that starts it also
+waits for it.
 """
 
 from collections.abc import Mapping
@@ -31,21 +28,11 @@ from typing import Self
 from glance_tasks import exceptions
 from glance_tasks import ports
 from glance_tasks.imagefile import restraint
+from glance_tasks.imagefile import starter
 
 #: Seconds between two looks at the stop signal and the clock.
 PAUSE = 0.2
 
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_ENVIRONMENT = {
-    "PATH": _PATH,
-    "LC_ALL": "C",
-    # glibc would give the memory of every request of 1 MiB back to the kernel
-    # and have it zeroed again: qemu-nbd 7.2 then takes 0.55 s of processor
-    # for 1 GiB instead of 0.2 s.
-    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(32 << 20),
-}
-_START = '[ "$PPID" = "$0" ] && read -r _ && exec "$@" </dev/null'
 _NICENESS = 10
 _TAIL = 4096
 
@@ -57,19 +44,6 @@ _NO_MEMORY = re.compile(
     r"|could not allocate|thread_create|failed to create thread",
     re.IGNORECASE,
 )
-
-
-def find(program: str) -> str:
-    """Give the full path of an installed program.
-
-    :raises ConfigurationError: when it is not installed
-    """
-    path = shutil.which(program, path=_PATH)
-    if path is None:
-        raise exceptions.ConfigurationError(
-            f"{program} is not installed; expected it in one of {_PATH}"
-        )
-    return path
 
 
 class Process:
@@ -99,17 +73,16 @@ class Process:
         self.program = words[0]
         self._limits, self._stop, self._output = limits, stop, output
         self._deadline = time.monotonic() + limits.wall_seconds
-        starter = [find("setpriv"), "--nnp", "--pdeathsig", "KILL", "--"]
-        starter += ["/bin/sh", "-c", _START, str(os.getpid())]
+        started = starter.words(words)
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
         held, latch = os.pipe()
         try:
             self._popen = subprocess.Popen(
-                [*starter, find(words[0]), *words[1:]],
+                started,
                 stdin=held,
                 stdout=stdout,
                 stderr=self._errors,
-                env=_ENVIRONMENT,
+                env=starter.ENVIRONMENT,
                 cwd="/",
                 umask=0o077,
                 start_new_session=True,

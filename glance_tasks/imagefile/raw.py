@@ -81,10 +81,11 @@ def write_raw(
         def write(piece: memoryview, offset: int) -> None:
             write_sparse(writer, piece, offset, skip=offset >= unsure)
 
-        marker = ledger.Marker(notes, fd, record.offset, progress.advanced)
-        stack.callback(marker.close)
         digests = digest.Digests(states, write=write, offset=record.offset)
         stack.enter_context(digests)
+        # Closed before them: a mark under way needs what they compute.
+        marker = ledger.Marker(notes, fd, record.offset, progress.advanced)
+        stack.callback(marker.close)
         _copy(view, fd, digests, marker, stop, progress)
         os.ftruncate(fd, view.size)
         whole = marker.finish(view.size, digests.snapshot(), stop.check)

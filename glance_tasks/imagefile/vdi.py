@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """VDI: dynamic or fixed, never differencing. All fields are little-endian."""
 
+from collections.abc import Iterator
 import struct
 
 from glance_tasks.imagefile import reader
@@ -30,11 +31,16 @@ def check(image: reader.Reader, limit: int) -> int:
         "<QIIII", header, 368
     )
     refusal.require_size("vdi", size, limit)
-    if sector != 512 or block != _BLOCK or extra or blocks * _BLOCK < size:
+    if (
+        sector != 512
+        or block != _BLOCK
+        or extra
+        or blocks != -(-size // _BLOCK)
+    ):
         raise refusal.malformed(
             f"the vdi image has {blocks} blocks of {block}+{extra} bytes in"
-            f" sectors of {sector}; expected blocks of {_BLOCK} bytes, enough"
-            f" for its {size}, and sectors of 512"
+            f" sectors of {sector}; expected blocks of {_BLOCK} bytes, as many"
+            f" as its {size} need, and sectors of 512"
         )
     _require_blocks(image, table, data, blocks, allocated)
     return int(size)
@@ -66,10 +72,17 @@ def _require_blocks(
             f"the vdi image has {allocated} of {blocks} blocks at {data};"
             f" expected them in the file's {image.size} bytes"
         )
-    entries = image.at(table, blocks * 4, "vdi block table")
-    for (entry,) in struct.iter_unpack("<I", entries):
+    for entry in _entries(image, table, blocks):
         if allocated <= entry < _UNALLOCATED:
             raise refusal.malformed(
                 f"the vdi image names its block {entry}; expected a number"
                 f" below {allocated}"
             )
+
+
+def _entries(image: reader.Reader, table: int, blocks: int) -> Iterator[int]:
+    end = table + blocks * 4
+    for place in range(table, end, reader.CHUNK_SIZE):
+        length = min(reader.CHUNK_SIZE, end - place)
+        piece = image.at(place, length, "vdi block table")
+        yield from (entry for (entry,) in struct.iter_unpack("<I", piece))

@@ -17,6 +17,9 @@ _FOOTER = struct.Struct(">8sIIQI4sIIQQHBBI I")
 _HEADER = struct.Struct(">8sQQIIII")
 _HEADER_LENGTH = 1024
 _FIXED, _DYNAMIC = 2, 3
+# Of 512 KiB each they hold 2 TiB, more than the format does; qemu has the
+# whole table in memory.
+_MAX_ENTRIES = 4 << 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -65,6 +68,12 @@ def check(image: reader.Reader, limit: int) -> int:
     :param limit: of the virtual size
     :raises UnsafeImage: for whatever is wrong with it
     """
+    if image.size % _LENGTH:
+        # qemu counts the last sector as whole, and finds another footer.
+        raise refusal.malformed(
+            f"the vhd image has {image.size} bytes; expected whole sectors of"
+            f" {_LENGTH}"
+        )
     data = image.at(image.size - _LENGTH, _LENGTH, "vhd footer")
     if not data.startswith(b"conectix"):
         raise refusal.malformed(
@@ -141,10 +150,10 @@ def _require_table(
             f"the vhd image has blocks of {block} bytes; expected a power of"
             " two from 512 to 256 MiB"
         )
-    if entries * block < footer.current_size:
+    if entries * block < footer.current_size or entries > _MAX_ENTRIES:
         raise refusal.malformed(
             f"the vhd image has {entries} blocks of {block} bytes; expected"
-            f" enough for its {footer.current_size}"
+            f" enough for its {footer.current_size} and at most {_MAX_ENTRIES}"
         )
     if table < _LENGTH or table + entries * 4 > image.size:
         raise refusal.malformed(

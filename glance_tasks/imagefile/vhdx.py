@@ -17,6 +17,9 @@ _MIB = 1 << 20
 _TABLE_LENGTH = 64 << 10
 _MAX_ENTRIES = 2047
 _MAX_DISK = 64 << 40
+_MAX_ITEM = 1 << 20
+# What a block table may be longer than its disk needs, in bytes.
+_SPARE = 64 << 20
 _HEADERS = (64 << 10, 128 << 10)
 _REGION_TABLES = (192 << 10, 256 << 10)
 
@@ -186,13 +189,16 @@ def _items(image: reader.Reader, region: Region) -> Mapping[uuid.UUID, bytes]:
             or offset < _TABLE_LENGTH
             or offset + length > region.length
             or length != _LENGTHS.get(kind, length)
+            or length > _MAX_ITEM
         ):
             raise refusal.malformed(
                 f"the vhdx image has the item {kind} of {length} bytes at"
                 f" {offset} in its metadata; expected it once, within"
                 f" {region.length} bytes"
             )
-        items[kind] = image.at(region.offset + offset, length, "vhdx item")
+        # 2,047 unknown ones of 1 MiB each would not be small.
+        known = length if kind in _LENGTHS else 0
+        items[kind] = image.at(region.offset + offset, known, "vhdx item")
     missing = {_PARAMETERS, _DISK_SIZE, _LOGICAL_SECTOR} - items.keys()
     if missing:
         raise refusal.malformed(
@@ -219,7 +225,8 @@ def _require_block_table(
     blocks = -(-size // block)
     ratio = (sector << 23) // block
     entries = blocks + (blocks - 1) // ratio
-    if entries * 8 > region.length:
+    # qemu has the whole region in memory.
+    if not 0 <= region.length - entries * 8 <= _SPARE:
         raise refusal.malformed(
             f"the vhdx image has a block table of {region.length} bytes;"
             f" expected {entries * 8} for its {size} bytes"

@@ -25,6 +25,8 @@ _COMMENT = re.compile(r"#[A-Za-z ]*")
 _FIELD = re.compile(r'([A-Za-z]+)=("?)([A-Za-z0-9-]*)\2')
 _EXTENT = re.compile(r'(?:RW|RDONLY) ([0-9]{1,19}) SPARSE "([^"/\\:]+)"')
 _DATABASE = re.compile(r'ddb(?:\.[A-Za-z0-9_]+)+ *= *"[A-Za-z0-9 .,_()+:-]*"')
+# qemu follows it from inside a comment, a name and the disk database too.
+_PARENT = re.compile("parentFileNameHint", re.IGNORECASE)
 _FIELDS = {
     "version": re.compile("[1-3]"),
     "encoding": re.compile("[A-Za-z0-9-]+"),
@@ -120,6 +122,12 @@ def _require_header(header: Header) -> None:
 
 def _footer(image: reader.Reader, header: Header) -> Header:
     """Give the footer: the header again, with the directory's place."""
+    if image.size % SECTOR:
+        # qemu counts the last sector as whole, and finds another footer.
+        raise refusal.malformed(
+            f"the vmdk image has {image.size} bytes; expected whole sectors of"
+            f" {SECTOR}"
+        )
     start = image.size - 3 * SECTOR
     footer = Header.read(image, start + SECTOR)
     if dataclasses.replace(footer, directory=_FOOTER_FOLLOWS) != header:
@@ -156,8 +164,10 @@ def _require_directory(image: reader.Reader, header: Header) -> None:
 
 def _require_descriptor(image: reader.Reader, header: Header) -> None:
     raw = image.at(SECTOR, header.descriptor_size * SECTOR, "vmdk descriptor")
-    text, _, padding = raw.partition(b"\x00")
-    if not text.isascii() or padding.strip(b"\x00"):
+    text, zero, padding = raw.partition(b"\x00")
+    # Without a zero qemu reads on behind the descriptor: it takes 20 sectors,
+    # whatever the header says, and looks for a parent in all of them.
+    if not (text.isascii() and zero) or padding.strip(b"\x00"):
         raise refusal.unsafe(
             "the vmdk image's descriptor is not plain text up to its end;"
             " expected ASCII, then zeros"
@@ -180,6 +190,8 @@ def _parse(text: str) -> tuple[dict[str, str], list[int]]:
     fields: dict[str, str] = {}
     extents: list[int] = []
     for line in (line.rstrip("\r ") for line in text.split("\n")):
+        if _PARENT.search(line):
+            raise _odd_line(line)
         if not line or _COMMENT.fullmatch(line) or _DATABASE.fullmatch(line):
             continue
         extent, field = _EXTENT.fullmatch(line), _FIELD.fullmatch(line)

@@ -50,11 +50,13 @@ class Answer:
 
     :ivar offset: where in the file its bytes begin
     :ivar length: of its body, in bytes; None when the body tells by itself
+    :ivar chunked: whether the body comes in chunks
     """
 
     identity: endpoint.Identity
     offset: int
     length: int | None
+    chunked: bool = False
 
 
 def read(uri: str, status: int, head: message.Message) -> Answer | None:
@@ -62,6 +64,9 @@ def read(uri: str, status: int, head: message.Message) -> Answer | None:
 
     :raises FetchError: when it contradicts itself or hides the bytes
     """
+    if head.defects:
+        # What comes after a line that is no header would count as body.
+        raise invalid(uri, "sends a head with a line that is no header")
     encoding = head.get("Content-Encoding", "identity").strip().lower()
     if encoding != "identity":
         raise invalid(
@@ -69,9 +74,10 @@ def read(uri: str, status: int, head: message.Message) -> Answer | None:
             f"sends the content encoding {encoding[:40]!r}; expected none,"
             " as was asked for",
         )
+    chunked = head.get("Transfer-Encoding") is not None
     length = _body_length(uri, head)
     if status == 200:
-        return Answer(_identity(head, length), 0, length)
+        return Answer(_identity(head, length), 0, length, chunked)
     found = _RANGE.fullmatch(head.get("Content-Range", "").strip())
     if found is None:
         return None
@@ -79,13 +85,14 @@ def read(uri: str, status: int, head: message.Message) -> Answer | None:
     if length not in (None, last - first + 1):
         return None
     total = None if found[3] == "*" else int(found[3])
-    return Answer(_identity(head, total), first, length)
+    return Answer(_identity(head, total), first, length, chunked)
 
 
 def _body_length(uri: str, head: message.Message) -> int | None:
     lengths = set(head.get_all("Content-Length", []))
-    if head.get("Transfer-Encoding") is not None:
-        if lengths or head["Transfer-Encoding"].strip().lower() != "chunked":
+    encodings = head.get_all("Transfer-Encoding", [])
+    if encodings:
+        if lengths or [e.strip().lower() for e in encodings] != ["chunked"]:
             raise invalid(
                 uri,
                 "frames its answer in two ways; expected either a"

@@ -7,6 +7,7 @@ import time
 from glance_tasks import exceptions
 from glance_tasks import redaction
 from glance_tasks.transfer import answer
+from glance_tasks.transfer import chunks
 from glance_tasks.transfer import connection
 from glance_tasks.transfer import endpoint
 from glance_tasks.transfer import pace
@@ -26,7 +27,9 @@ class HttpStream:
     ) -> None:
         """Take over the connection; :meth:`close` ends it."""
         self._uri, self._shown = uri, redaction.plain_uri(uri)
+        # Kept, because what collects it closes the wire's reader.
         self._wire, self._response = wire, response
+        self._chunks = chunks.ChunkReader(wire.reader)
         self._head, self._rules = head, rules
         self._left = head.length
         self._pace = pace.Pace(rules.min_rate, pace.WINDOW)
@@ -62,23 +65,21 @@ class HttpStream:
 
     def _receive(self, view: memoryview) -> int:
         try:
-            if not self._response.chunked:
-                return self._wire.reader.readinto1(view)
-            piece = self._response.read1(len(view))
+            if self._head.chunked:
+                return self._chunks.readinto(view)
+            return self._wire.reader.readinto1(view)
         except connection.Overdue as error:
             raise connection.silence(
                 self._uri, self._rules.read_timeout
             ) from error
-        except http.client.HTTPException as error:
-            if self._wire.ended:
-                raise self._cut("within a chunk") from error
+        except chunks.Ended as error:
+            raise self._cut("within a chunk") from error
+        except chunks.Malformed as error:
             raise answer.invalid(
                 self._uri, "sends chunks that are malformed"
             ) from error
         except OSError as error:
             raise self._cut("with an error") from error
-        view[: len(piece)] = piece
-        return len(piece)
 
     def _cut(self, where: str) -> endpoint.Interrupted:
         return endpoint.Interrupted(

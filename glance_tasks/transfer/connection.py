@@ -24,8 +24,16 @@ from glance_tasks.transfer import rules
 _HEAD_BUFFER = 64 << 10
 
 
+# Signed addresses and cookies come to a few KiB.
+MAX_HEAD = 1 << 20
+
+
 class Overdue(Exception):
     """The deadline passed."""
+
+
+class Overlong(Exception):
+    """The head of an answer, with interim answers before it, has no end."""
 
 
 def silence(uri: str, seconds: float) -> endpoint.Interrupted:
@@ -51,6 +59,7 @@ class Wire:
     """One connected socket, as http.client wants it. For one thread.
 
     :ivar deadline: by the monotonic clock
+    :ivar budget: bytes that may still come; the body has no such limit
     :ivar ended: whether the other side has sent all it ever will
     """
 
@@ -60,6 +69,7 @@ class Wire:
         """Take over a socket that has a timeout of one slice."""
         self._socket, self._stop = connection, stop
         self.deadline = math.inf
+        self.budget: float = MAX_HEAD
         self.ended = False
         self.reader = io.BufferedReader(_Incoming(self), _HEAD_BUFFER)
 
@@ -80,6 +90,7 @@ class Wire:
         """Receive at least a byte, 0 at the end.
 
         :raises Overdue: when the deadline passes first
+        :raises Overlong: when more has come than may
         """
         while True:
             self.pause()
@@ -88,6 +99,9 @@ class Wire:
             except TimeoutError:
                 continue
             self.ended = not count
+            self.budget -= count
+            if self.budget < 0:
+                raise Overlong
             return count
 
     def secure(self, context: ssl.SSLContext, name: str) -> None:

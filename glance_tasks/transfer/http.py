@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import contextlib
 import functools
 import http.client
+import math
 import ssl
 from urllib import parse
 
@@ -111,6 +112,7 @@ class HttpEndpoint:
                 exchange = connection.Exchange(wire, target)
                 exchange.request("GET", target.resource, headers=headers)
                 response = exchange.getresponse()
+                wire.budget = math.inf
             if wire.ended:
                 # http.client takes the end of the connection for the end of
                 # the head, which then lacks the length.
@@ -213,5 +215,9 @@ def _in_words(uri: str, timeout: float) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise _unanswered(uri) from error
+    except connection.Overlong as error:
+        raise answer.invalid(
+            uri, f"sends a head of more than {connection.MAX_HEAD} bytes"
+        ) from error
     except http.client.HTTPException as error:
         raise answer.invalid(uri, "does not answer as HTTP demands") from error

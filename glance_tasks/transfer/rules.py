@@ -154,6 +154,12 @@ class FetchRules:
             raise refusal(
                 f"{shown} has the port {port}; expected one of {known}"
             )
+        if "\\" in parts.netloc:
+            # Browsers take it for a slash, and see another host than we do.
+            raise refusal(
+                "the address has a backslash before its path; expected it as"
+                " %5C"
+            )
         self._check_host(uri, host, bracketed="[" in parts.netloc)
         userinfo, at, _ = parts.netloc.rpartition("@")
         path = parts.path or "/"

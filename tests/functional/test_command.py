@@ -388,4 +388,6 @@ def test_a_healthy_installation_is_told_so(used):
     done = used.run("doctor", "-f", "json")
 
     assert done.code == 0
-    assert {finding["state"] for finding in done.json()} == {"ok"}
+    # Whether there are namespaces is up to the kernel.
+    others = [f for f in done.json() if f["check"] != "network"]
+    assert {finding["state"] for finding in others} == {"ok"}

@@ -178,6 +178,24 @@ def test_a_broken_plugin_is_named_by_doctor_and_conductor(here):
     assert "Traceback" not in ill.err + here.log.read_text() + listed.err
 
 
+def test_a_plugin_with_an_http_client_of_its_own_is_named_by_doctor(here):
+    source = (
+        "from glance_tasks import Atom\n"
+        "def later():\n"
+        "    from urllib import parse, request\n"
+        "class Plugin(Atom):\n"
+        "    behaviour = 'idempotent'\n"
+    )
+    here.add_plugin("sly", source, "glance_tasks.checks")
+
+    done = here.run("doctor", "-f", "json")
+
+    warned = [f["text"] for f in done.json() if f["check"] == "plugins"][1:]
+    assert done.code == 0
+    assert len(warned) == 1
+    assert warned[0].startswith("sly imports urllib.request: ")
+
+
 def test_a_directory_that_cannot_be_used_is_named_by_doctor(tmp_path):
     (tmp_path / "file").write_text("in the way")
     here = installation.Installation(

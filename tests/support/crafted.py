@@ -29,11 +29,16 @@ def packed(order: str, layout: str, changes: dict[str, object]) -> bytes:
 
 
 def qcow2(
-    *, extensions: bytes = b"", l1: bytes = bytes(16), **changes: object
+    *,
+    extensions: bytes = b"",
+    l1: bytes = bytes(16),
+    refcounts: bytes = b"",
+    **changes: object,
 ) -> bytes:
     """Give a qcow2 of version 3 with a disk of 1 GiB and no data.
 
-    The L1 table is the third cluster, with one more after it.
+    The refcount table is the second cluster and the L1 table the third, with
+    one more after it.
     """
     header = packed(
         ">",
@@ -63,7 +68,7 @@ def qcow2(
     first = header.ljust(112, b"\0") + extensions
     return (
         first.ljust(CLUSTER, b"\0")[:CLUSTER]
-        + bytes(CLUSTER)
+        + refcounts.ljust(CLUSTER, b"\0")
         + l1.ljust(CLUSTER, b"\0")
         + bytes(CLUSTER)
     )

@@ -2,8 +2,12 @@
 """Every limit is proved by exceeding it, with programs that need no qemu."""
 
 import dataclasses
+import errno
 import os
 import pathlib
+import shutil
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +17,7 @@ import pytest
 from glance_tasks import exceptions
 from glance_tasks.imagefile import process
 from glance_tasks.imagefile import restraint
+from glance_tasks.imagefile import starter
 from glance_tasks.testing import doubles
 from tests.support import programs
 
@@ -262,7 +267,7 @@ def test_a_program_dies_with_a_parent_that_is_killed():
 def test_a_program_whose_parent_died_before_it_began_does_not_begin(
     tmp_path, parent, said
 ):
-    words = ["/bin/sh", "-c", process._START, parent, "touch", "began"]
+    words = ["/bin/sh", "-c", starter.GATE, parent, "touch", "began"]
 
     done = subprocess.run(words, cwd=tmp_path, input=said, check=False)
 
@@ -284,3 +289,105 @@ def test_a_program_outlives_other_threads_that_end():
         thread.join()
 
         program.require_success()
+
+
+REACHING = """
+import socket, sys
+server, place = socket.socket(socket.AF_UNIX), sys.argv[2]
+server.bind(place), server.listen(1)
+try:
+    socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=5)
+    print("reached")
+except OSError:
+    print("cut off")
+server.accept()[0].sendall(b"by file")
+"""
+
+
+@pytest.fixture
+def namespaces():
+    if not starter.confinement():
+        pytest.skip("the kernel gives no namespaces")
+
+
+def test_a_program_has_no_network_but_the_sockets_that_are_files(
+    namespaces, tmp_path
+):
+    place = tmp_path / "socket"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = str(server.getsockname()[1])
+        words = [REACHING, port, str(place)]
+        with (
+            python(*words, stdout=subprocess.PIPE) as program,
+            socket.socket(socket.AF_UNIX) as client,
+        ):
+            programs.eventually(place.exists)
+            programs.eventually(lambda: client.connect_ex(str(place)) == 0)
+            assert client.recv(100) == b"by file"
+            assert program.stdout.read() == b"cut off\n"
+
+
+def test_where_the_kernel_gives_no_namespaces_a_program_runs_all_the_same(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(starter, "_PATH", str(tmp_path))
+    (tmp_path / "unshare").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "unshare").chmod(0o755)
+    for name in ("setpriv", "sh", "true"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    starter.confinement.cache_clear()
+
+    with python("print(1)", stdout=subprocess.PIPE) as program:
+        printed = program.stdout.read()
+
+    assert starter.confinement() == ()
+    assert printed == b"1\n"
+    starter.confinement.cache_clear()
+
+
+OPENING = """
+import sys
+files = []
+try:
+    while True: files.append(open("/dev/null"))
+except OSError as error:
+    print(error.errno, len(files))
+"""
+
+
+def test_the_number_of_open_files_is_limited():
+    with python(OPENING, stdout=subprocess.PIPE) as program:
+        number, opened = map(int, program.stdout.read().split())
+
+    assert number == errno.EMFILE
+    assert opened < 256
+
+
+def test_a_program_may_not_gain_rights():
+    code = "print(open('/proc/self/status').read())"
+
+    with python(code, stdout=subprocess.PIPE) as program:
+        status = program.stdout.read()
+
+    assert b"NoNewPrivs:\t1\n" in status
+
+
+def test_a_program_inherits_no_file_of_ours(tmp_path):
+    code = "import os; print(sorted(os.listdir('/proc/self/fd')))"
+    with (tmp_path / "secret").open("w") as ours:
+        os.set_inheritable(ours.fileno(), True)
+
+        with python(code, stdout=subprocess.PIPE) as program:
+            printed = program.stdout.read()
+
+    # The fourth is the listing's own.
+    assert printed == b"['0', '1', '2', '3']\n"
+
+
+def test_a_crash_leaves_no_core(tmp_path):
+    code = "import os, sys; os.chdir(sys.argv[1]); os.abort()"
+
+    error = failure(code, str(tmp_path))
+
+    assert error.detail["status"] == -signal.SIGABRT
+    assert list(tmp_path.iterdir()) == []

@@ -51,6 +51,7 @@ def test_an_ordinary_address_passes(uri):
         "http://ima ges.example/a",
         "http://images.example/a\r\nHost: evil",
         "http://images.example/\x00",
+        "http://images.example\\@8.8.8.8/a",
         "http://images%2eexample/a",
         "http://-images.example/a",
         "http://bücher.example/a",
