@@ -17,6 +17,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -59,6 +60,7 @@ class Process:
         stop: ports.StopSignal,
         *,
         stdout: int = subprocess.DEVNULL,
+        serving: socket.socket | None = None,
         output: pathlib.Path | None = None,
     ) -> None:
         """Start it.
@@ -66,6 +68,7 @@ class Process:
         :param words: the program and its arguments
         :param stop: looked at by :meth:`check`
         :param stdout: DEVNULL or PIPE
+        :param serving: the socket that a server listens on; it takes it over
         :param output: the file it writes; that being at its limit, or on a
             full device, explains a failure
         :raises ConfigurationError: when the program is not installed
@@ -73,14 +76,15 @@ class Process:
         self.program = words[0]
         self._limits, self._stop, self._output = limits, stop, output
         self._deadline = time.monotonic() + limits.wall_seconds
-        started = starter.words(words)
+        gate = starter.SERVER_GATE if serving else starter.GATE
+        started = starter.words(words, gate)
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
         held, latch = os.pipe()
         try:
             self._popen = subprocess.Popen(
                 started,
                 stdin=held,
-                stdout=stdout,
+                stdout=serving.fileno() if serving else stdout,
                 stderr=self._errors,
                 env=starter.ENVIRONMENT,
                 cwd="/",

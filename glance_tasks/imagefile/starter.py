@@ -38,6 +38,13 @@ ENVIRONMENT: Mapping[str, str] = {
 #: Runs the words behind it once a line is read, if process $0 is its parent.
 GATE = '[ "$PPID" = "$0" ] && read -r _ && exec "$@" </dev/null'
 
+#: The same for a server: hands it its standard output as the socket that it
+#: listens on, as systemd would.
+SERVER_GATE = (
+    '[ "$PPID" = "$0" ] && read -r _ && export LISTEN_FDS=1 LISTEN_PID=$$'
+    ' && exec "$@" </dev/null 3>&1 >/dev/null'
+)
+
 _PROBE_SECONDS = 10
 
 
@@ -85,17 +92,18 @@ def confinement() -> tuple[str, ...]:
     return () if done.returncode else tuple(words)
 
 
-def words(program: Sequence[str]) -> list[str]:
+def words(program: Sequence[str], gate: str = GATE) -> list[str]:
     """Give the words that begin ``program`` as a child of this process.
 
     It waits for a line on its standard input.
 
+    :param gate: :data:`GATE` or :data:`SERVER_GATE`
     :raises ConfigurationError: when something is not installed
     """
     return [
         *confinement(),
         # Last of all: a change of rights would disarm the signal again.
         *(find("setpriv"), "--nnp", "--pdeathsig", "KILL", "--"),
-        *(find("sh"), "-c", GATE, str(os.getpid())),
+        *(find("sh"), "-c", gate, str(os.getpid())),
         *(find(program[0]), *program[1:]),
     ]

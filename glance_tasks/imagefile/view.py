@@ -11,10 +11,7 @@ from collections.abc import Iterator
 import contextlib
 import dataclasses
 import pathlib
-import shutil
 import socket
-import tempfile
-import time
 import types
 from typing import Self
 
@@ -26,10 +23,22 @@ from glance_tasks.imagefile import process
 from glance_tasks.imagefile import qemu
 from glance_tasks.imagefile import restraint
 
-# qemu-nbd 7.2 listens after 7 ms; ten seconds cover a machine that swaps.
-_START_SECONDS = 10.0
 # A reader writes no files; its messages need some room.
 _FILE_SIZE = 1 << 20
+
+
+@contextlib.contextmanager
+def _listening(connection: socket.socket) -> Iterator[socket.socket]:
+    """Give a socket for a server, with ``connection`` the first in its queue.
+
+    The kernel chooses its name, which is no file: a kill -9 leaves nothing.
+    Whoever else finds that name is not served: one client is all it takes.
+    """
+    with socket.socket(socket.AF_UNIX) as serving:
+        serving.bind("")
+        serving.listen(1)
+        connection.connect(serving.getsockname())
+        yield serving
 
 
 class RawView:
@@ -63,39 +72,22 @@ class RawView:
         :raises ConvertError: when the image cannot be opened as a disk
         """
         with contextlib.ExitStack() as stack:
-            # Of a name of ours, because a socket's address has 108 bytes and
-            # a work directory may be longer.
-            place = pathlib.Path(tempfile.mkdtemp(prefix="nbd-"))
-            stack.callback(shutil.rmtree, place, ignore_errors=True)
-            address = place / "nbd"
-            words = ["qemu-nbd", "--read-only", "--socket", str(address)]
+            connection = stack.enter_context(socket.socket(socket.AF_UNIX))
+            connection.settimeout(process.PAUSE)
+            words = ["qemu-nbd", "--read-only"]
             if directio.supported(self._path):
                 words.append("--cache=none")
             words += qemu.source_words(self._path, self._format)
-            self._server = stack.enter_context(
-                process.Process(words, self._limits, self._stop)
-            )
-            connection = stack.enter_context(socket.socket(socket.AF_UNIX))
-            connection.settimeout(process.PAUSE)
-            self._connect(connection, address)
-            # Nobody else has to find it; a kill -9 then leaves nothing.
-            shutil.rmtree(place, ignore_errors=True)
+            with _listening(connection) as serving:
+                self._server = stack.enter_context(
+                    process.Process(
+                        words, self._limits, self._stop, serving=serving
+                    )
+                )
             with self._explained():
                 self._client = nbd.Client(connection, self._server.check)
             self._closing = stack.pop_all()
         return self
-
-    def _connect(
-        self, connection: socket.socket, address: pathlib.Path
-    ) -> None:
-        until = time.monotonic() + _START_SECONDS
-        while not self._server.wait(0.005) and time.monotonic() < until:
-            self._server.check()
-            absent = (FileNotFoundError, ConnectionRefusedError)
-            with contextlib.suppress(*absent):
-                connection.connect(str(address))
-                return
-        raise self._server.failure()
 
     @property
     def pid(self) -> int:
