@@ -128,9 +128,11 @@ def test_nothing_is_opened_but_the_task_s_own_and_the_system_s(watched):
 def test_only_the_programs_that_are_meant_to_run_are_started(watched):
     names = {pathlib.Path(path).name for path in watched.started}
 
-    assert names - {pathlib.Path(sys.executable).name} == {
-        *("setpriv", "sh", "qemu-nbd"),
-    }
+    needed = {"setpriv", "sh", "qemu-nbd"}
+    assert needed <= names
+    # The second is what it is found out with whether there are namespaces.
+    extra = {"unshare", "true", pathlib.Path(sys.executable).name}
+    assert names - needed <= extra
 
 
 def test_python_s_own_account_is_the_same(watched, canary):
@@ -148,10 +150,10 @@ def test_python_s_own_account_is_the_same(watched, canary):
 def test_what_is_opened_elsewhere_would_be_seen(
     strace, canary, tmp_path_factory
 ):
-    names = ("qcow2: a backing file", "vmdk: a flat extent alone")
-    chosen = [s for s in pointing.specimens(canary) if s.name in names]
+    name = "vmdk: a flat extent alone"
+    chosen = [s for s in pointing.specimens(canary) if s.name == name]
 
     seen = traced.run(tmp_path_factory.mktemp("home"), chosen, trusting=True)
 
     assert str(canary) in seen.opened
-    assert {code for code, _ in seen.outcomes.values()} != {"unsafe_image"}
+    assert seen.outcomes[name][0] == "success"

@@ -277,6 +277,14 @@ def _attack(attacks: _Attacks) -> dict[str, Any]:
     return found
 
 
+def _serve(
+    server: socketserver.BaseServer, stack: contextlib.ExitStack
+) -> None:
+    stack.callback(server.server_close)
+    stack.callback(server.shutdown)
+    threading.Thread(target=server.serve_forever, args=(0.05,)).start()
+
+
 def main() -> None:
     """Make the network, attack, and print the outcomes."""
     with contextlib.ExitStack() as stack:
@@ -285,13 +293,10 @@ def main() -> None:
         )
         _bring_up()
         _use_our_names(directory)
-        for server in (
-            socketserver.ThreadingUDPServer(("127.0.0.1", 53), _Names),
-            _Everywhere(("::", 80), _Web),
-        ):
-            stack.callback(server.server_close)
-            stack.callback(server.shutdown)
-            threading.Thread(target=server.serve_forever).start()
+        names = socketserver.ThreadingUDPServer(("127.0.0.1", 53), _Names)
+        _serve(names, stack)
+        # Second, because it looks up its own name when it is made.
+        _serve(_Everywhere(("::", 80), _Web), stack)
         print(json.dumps(_attack(_Attacks(directory))))
 
 

@@ -17,16 +17,14 @@ from glance_tasks.cmd import bypasses
 ROOT = pathlib.Path(__file__).parents[2]
 LIBRARY = ("glance_tasks", "flows/glance_tasks_flows")
 
-#: Who may speak to the network beside transfer/, what with, and why.
+#: Where the network is reached: the fetcher, and the servers of the kit.
+FREE = ("glance_tasks/transfer/", "glance_tasks/testing/")
+
+#: Who may speak to anything beside them, what with, and why.
 EXCEPTIONS = {
     "glance_tasks/conductor.py": ({"socket"}, "its host's name"),
     "glance_tasks/imagefile/nbd.py": ({"socket"}, "qemu-nbd's Unix socket"),
     "glance_tasks/imagefile/view.py": ({"socket"}, "qemu-nbd's Unix socket"),
-    "glance_tasks/testing/http_source.py": (
-        {"http.server", "socket", "ssl"},
-        "a server for tests",
-    ),
-    "glance_tasks/testing/servers.py": ({"socket"}, "servers for tests"),
 }
 
 
@@ -41,7 +39,7 @@ def sources():
 
 def astray(name, source):
     """List what a file reaches the network with and may not."""
-    if name.startswith("glance_tasks/transfer/"):
+    if name.startswith(FREE):
         return set()
     allowed, _ = EXCEPTIONS.get(name, (set(), ""))
     return set(bypasses.imported(source)) - allowed
