@@ -17,7 +17,6 @@ import pathlib
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -60,7 +59,7 @@ class Process:
         stop: ports.StopSignal,
         *,
         stdout: int = subprocess.DEVNULL,
-        serving: socket.socket | None = None,
+        serving: int | None = None,
         output: pathlib.Path | None = None,
     ) -> None:
         """Start it.
@@ -68,7 +67,7 @@ class Process:
         :param words: the program and its arguments
         :param stop: looked at by :meth:`check`
         :param stdout: DEVNULL or PIPE
-        :param serving: the socket that a server listens on; it takes it over
+        :param serving: descriptor of the socket that it is to listen on
         :param output: the file it writes; that being at its limit, or on a
             full device, explains a failure
         :raises ConfigurationError: when the program is not installed
@@ -76,7 +75,7 @@ class Process:
         self.program = words[0]
         self._limits, self._stop, self._output = limits, stop, output
         self._deadline = time.monotonic() + limits.wall_seconds
-        gate = starter.SERVER_GATE if serving else starter.GATE
+        gate = starter.GATE if serving is None else starter.SERVER_GATE
         started = starter.words(words, gate)
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
         held, latch = os.pipe()
@@ -84,7 +83,7 @@ class Process:
             self._popen = subprocess.Popen(
                 started,
                 stdin=held,
-                stdout=serving.fileno() if serving else stdout,
+                stdout=stdout if serving is None else serving,
                 stderr=self._errors,
                 env=starter.ENVIRONMENT,
                 cwd="/",

@@ -81,7 +81,10 @@ class RawView:
             with _listening(connection) as serving:
                 self._server = stack.enter_context(
                     process.Process(
-                        words, self._limits, self._stop, serving=serving
+                        words,
+                        self._limits,
+                        self._stop,
+                        serving=serving.fileno().fileno(),
                     )
                 )
             with self._explained():
