@@ -84,7 +84,7 @@ class RawView:
                         words,
                         self._limits,
                         self._stop,
-                        serving=serving.fileno().fileno(),
+                        serving=serving.fileno(),
                     )
                 )
             with self._explained():
