@@ -187,6 +187,37 @@ _CODES = (
         False,
     ),
     FailureCode(
+        "archive_malformed",
+        "the archive is damaged or contradicts itself",
+        "Check the archive with the program that made it, or make it anew",
+        False,
+    ),
+    FailureCode(
+        "archive_unfit",
+        "the archive is not one plain disk image, packed once",
+        "Pack the disk image alone, without a password, links or an archive"
+        " in it",
+        False,
+    ),
+    FailureCode(
+        "unpack_size_limit",
+        "the archive unpacks to more than this service takes",
+        "Import a smaller disk, or ask the operator to raise the limit",
+        False,
+    ),
+    FailureCode(
+        "unpack_ratio_limit",
+        "the archive unpacks to more than an archive of its size may",
+        "Import the disk image unpacked, or as a qcow2",
+        False,
+    ),
+    FailureCode(
+        "unpack_memory_limit",
+        "the archive needs more memory to be unpacked than it may use",
+        "Compress the disk image again with a smaller window or dictionary",
+        False,
+    ),
+    FailureCode(
         "image_malformed",
         "the image's own headers are damaged or contradict each other",
         "Check the file, for example by converting it anew, and try again",
@@ -344,6 +375,12 @@ class ChecksumMismatch(TaskError):
     """The bytes do not have the digest they should have."""
 
     code = "checksum_mismatch"
+
+
+class ArchiveError(TaskError):
+    """The archive cannot be unpacked to one disk image."""
+
+    code = "archive_malformed"
 
 
 class UnsafeImage(TaskError):
