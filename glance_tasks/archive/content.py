@@ -84,8 +84,8 @@ class Content:
             if not packed:
                 raise refusal.malformed(
                     f"the {codec.name} archive ends after"
-                    f" {self._member.length} bytes in the middle of its"
-                    " data; expected its end"
+                    f" {self._member.length} bytes in the middle of a stream;"
+                    " expected it whole and nothing else behind it"
                 )
         else:
             packed = b""

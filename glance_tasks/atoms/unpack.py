@@ -37,6 +37,8 @@ class UnpackImage(plugin.Atom):
     state of a decompressor cannot be saved, so a cut begins it anew. Provides
     ``unpacked``.
 
+    :ivar digests: of the new file, by their names in hashlib
+
     Reverting removes the new file.
     """
 
@@ -56,7 +58,7 @@ class UnpackImage(plugin.Atom):
             out needs :data:`artifact.ALWAYS`
         """
         super().__init__(ctx, **kwargs)
-        self._digests = tuple(digests)
+        self.digests = tuple(digests)
 
     @property
     def _path(self) -> pathlib.Path:
@@ -121,7 +123,7 @@ class UnpackImage(plugin.Atom):
             archive,
             member,
             self._path,
-            algorithms=self._digests,
+            algorithms=self.digests,
             caps=self._caps(disk_format),
             stop=self.run.stop,
             progress=self.run.progress,
@@ -163,15 +165,16 @@ def _kind(
             f"the file was declared to be an archive of the kind {declared}"
             f" and looks like {named or 'none'}; expected {declared}"
         )
-    if not found or formats.canonical(disk_format) in _KEPT:
+    if len(found) != 1 or kinds.beside(looks):
+        # What looks like several formats is refused by the inspection.
         return None
-    if len(found) > 1 or kinds.beside(looks):
-        # Two formats at once: the inspection refuses that.
+    kind = found.pop()
+    if declared is None and formats.canonical(disk_format) in _KEPT:
         return None
     if declared is None and formats.canonical(disk_format) in _ANYTHING:
         raise refusal.mismatch(
-            f"the image was declared {disk_format} and looks like {named},"
+            f"the image was declared {disk_format} and looks like {kind},"
             " which may be the archive it is in or its own bytes; expected"
-            f" import_from_archive to say {named!r}, or bytes of a plain disk"
+            f" import_from_archive to say {kind!r}, or bytes of a plain disk"
         )
-    return found.pop()
+    return kind

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Archives unpacked without an atom, here and in a bounded process.
 
-``python -m tests.support.unpacking ARCHIVE TARGET SETTINGS`` unpacks with
-little memory, prints the failure's code and the most memory it had.
+``python -m tests.support.unpacking ARCHIVE TARGET LIMITS`` unpacks with little
+memory, prints the failure's code and the most memory it had; ``kill WORK_DIR
+FORMAT PLACE`` runs the atom up to a place.
 """
 
 import json
@@ -19,8 +20,10 @@ from glance_tasks import ports
 from glance_tasks.archive import caps
 from glance_tasks.archive import kinds
 from glance_tasks.archive import unpacking
+from glance_tasks.atoms import unpack as unpack_atom
 from glance_tasks.imagefile import reader
 from glance_tasks.imagefile import signatures
+from tests.support import conversions
 from tests.support import doubles
 
 MIB = 1 << 20
@@ -78,6 +81,33 @@ def bounded(
     return told
 
 
+def killed_at(place: int, work_dir: pathlib.Path, disk_format: str) -> None:
+    """Unpack ``fetched`` in another process; kill -9 it when it is so far.
+
+    :param place: in bytes of the archive
+    """
+    words = ["kill", str(work_dir), disk_format, str(place)]
+    with subprocess.Popen(
+        [sys.executable, "-m", __name__, *words],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"there\n"
+        process.kill()
+
+
+def _be_killed(home: str, disk_format: str, place: str) -> None:
+    work_dir = pathlib.Path(home)
+    size = (work_dir / "fetched").stat().st_size
+    progress = conversions.PausingProgress(int(place))
+    ctx = conversions.context(work_dir, progress=progress)
+    unpack_atom.UnpackImage(ctx).execute(
+        fetched={"name": "fetched", "size": size},
+        import_from_format=disk_format,
+    )
+
+
 def _most_mib() -> int:
     """Give the peak of this program's memory; rusage has its parent's too."""
     status = pathlib.Path("/proc/self/status").read_text()
@@ -85,7 +115,7 @@ def _most_mib() -> int:
     return int(peak) // 1024
 
 
-def main(path: str, target: str, limits: str) -> None:
+def _be_bounded(path: str, target: str, limits: str) -> None:
     """Unpack under limits and tell how it went."""
     resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
     resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
@@ -110,4 +140,7 @@ def main(path: str, target: str, limits: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    if sys.argv[1] == "kill":
+        _be_killed(*sys.argv[2:])
+    else:
+        _be_bounded(*sys.argv[1:])
