@@ -130,6 +130,54 @@ def test_a_service_may_leave_unpacking_out(tmp_path, server):
     assert plain.status == "success", plain.message
 
 
+class Interrupted(gt.Atom):
+    """A check over which the service dies, once.
+
+    There is nothing to revert.
+    """
+
+    behaviour = "idempotent"
+    died = False
+
+    def execute(self, image_file):
+        """Die the first time."""
+        if not Interrupted.died:
+            Interrupted.died = True
+            raise gt.RunInterrupted("gone")
+
+
+@pytest.mark.parametrize(
+    ("lost", "target", "fetches"),
+    [
+        ({"unpacked"}, None, 1),
+        ({"converted"}, "qcow2", 1),
+        # The conversion had removed the archive.
+        ({"converted", "unpacked"}, "qcow2", 2),
+    ],
+)
+def test_what_was_lost_is_made_again(
+    tmp_path, server, disk, lost, target, fetches
+):
+    body = gzip.compress(disk.read_bytes())
+    url = server.put("/disk", http_source.Resource(body=body))
+    given = importing.given(url, "raw", target, import_from_archive="gzip")
+    Interrupted.died = False
+    checks = {"check": Interrupted}
+
+    with importing.opened(tmp_path / "h", checks=checks) as engine:
+        with pytest.raises(gt.RunInterrupted):
+            run(engine, given)
+        for path in (tmp_path / "h" / "work").rglob("*"):
+            if path.name in lost:
+                path.unlink()
+        engines.lapse(engine)
+        engines.run_all(engine)
+        (task,) = engine.find()
+        stored(engine, engine.get(task.id))
+
+    assert server.sent == len(body) * fetches
+
+
 class Look(gt.Atom):
     """A check that notes which files there are.
 
