@@ -95,6 +95,7 @@ MALFORMED = {
     "no header": GOOD.replace(LOCAL, b"PK\0\0", 1),
     "something before it": b"#!/bin/sh\n" + GOOD,
     "another file before it": archives.zipped(("x", b"x"))[:40] + GOOD,
+    "an entry that begins elsewhere": put(GOOD, LISTED, 42, "<I", 5),
     "another name in the header": put(GOOD, LOCAL, 30, "4s", b"disc"),
     "another method in the header": put(GOOD, LOCAL, 8, "<H", 0),
     "another flag in the header": put(GOOD, LOCAL, 6, "<H", 8),
