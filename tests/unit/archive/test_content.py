@@ -118,10 +118,14 @@ def test_streams_one_after_another_are_one(unpack, kind, padding):
     assert found == NOISE
 
 
-def test_many_empty_streams_are_gone_through(unpack):
-    nothing = gzip.compress(b"")
+@pytest.mark.parametrize("kind", ["gzip", "xz", "zstd"])
+def test_many_streams_are_gone_through_but_not_without_end(unpack, kind):
+    short, long = packed(kind, b"s"), packed(kind, bytes(8 << 10))
 
-    assert unpack(nothing * 20_000 + gzip.compress(b"x")) == b"x"
+    assert unpack(short * 9_000 + long) == b"s" * 9_000 + bytes(8 << 10)
+    assert len(unpack(long * 12_000)) == 12_000 * (8 << 10)
+    error = refused(unpack, short * 11_000)
+    assert error.code == "archive_unfit"
 
 
 def test_a_file_from_an_earlier_run_is_begun_anew(unpack, tmp_path):
