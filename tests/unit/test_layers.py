@@ -49,7 +49,8 @@ FLOWS_AND_TABLES = words("taskflow sqlalchemy alembic oslo_db")
 
 LAYERS = {
     "__init__": Layer(RUN),
-    "exceptions": Layer(frozenset(), only=frozenset()),
+    "failure_codes": Layer(frozenset(), only=frozenset()),
+    "exceptions": Layer(words("failure_codes"), only=frozenset()),
     "task": Layer(words("exceptions"), only=frozenset()),
     "ports": Layer(words("exceptions task"), only=frozenset()),
     "redaction": Layer(frozenset(), only=words("oslo_utils")),
