@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from glance_tasks.conductor import Conductor as Conductor
     from glance_tasks.engine import TaskEngine as TaskEngine
+    from glance_tasks.exceptions import ArchiveError as ArchiveError
     from glance_tasks.exceptions import BrokenPlugin as BrokenPlugin
     from glance_tasks.exceptions import CatalogueError as CatalogueError
     from glance_tasks.exceptions import CheckRefused as CheckRefused
@@ -75,6 +76,7 @@ _WHERE = {
     "Task": "task",
     **dict.fromkeys(
         (
+            "ArchiveError",
             "BrokenPlugin",
             "CatalogueError",
             "CheckRefused",

@@ -331,6 +331,9 @@ def _limits(conf: cfg.ConfigOpts) -> plugin.Limits:
         max_virtual_size=conf.glance_tasks_convert.max_virtual_size,
         convert_min_rate=conf.glance_tasks_convert.min_rate,
         convert_memory=conf.glance_tasks_convert.memory,
+        unpack_max_bytes=conf.glance_tasks_unpack.max_bytes,
+        unpack_max_ratio=conf.glance_tasks_unpack.max_ratio,
+        unpack_memory=conf.glance_tasks_unpack.memory,
     )
 
 

@@ -10,8 +10,9 @@ what the owner can do about it.
 
 from collections.abc import Mapping
 from collections.abc import Sequence
-import dataclasses
 from typing import Any
+
+from glance_tasks import failure_codes
 
 
 class GlanceTasksError(Exception):
@@ -104,200 +105,10 @@ class UndoLater(RunInterrupted):
 # --- failures the owner of a task reads --------------------------------------
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class FailureCode:
-    """What one failure code means.
-
-    :ivar summary: one sentence: what happened
-    :ivar advice: one sentence: what the owner can do
-    :ivar retryable: whether the same input may succeed later
-    """
-
-    code: str
-    summary: str
-    advice: str
-    retryable: bool
-
-
-_CODES = (
-    FailureCode(
-        "source_not_allowed",
-        "the source's scheme, port, address or path is not permitted here",
-        "Use a public address, or ask the operator which sources are allowed",
-        False,
-    ),
-    FailureCode(
-        "source_not_found",
-        "the source has no such file",
-        "Check the address of the source and submit the task again",
-        False,
-    ),
-    FailureCode(
-        "source_denied",
-        "the source refuses to hand out the file",
-        "Make the file readable without a login, or use a signed address",
-        False,
-    ),
-    FailureCode(
-        "source_unavailable",
-        "the source could not be reached or answered with an error of its own",
-        "Retry the task when the source works again",
-        True,
-    ),
-    FailureCode(
-        "source_cut",
-        "the source ended the transfer before all bytes had come",
-        "Retry the task; if it happens again the source is broken",
-        True,
-    ),
-    FailureCode(
-        "source_too_slow",
-        "the source sent nothing, or too little, for too long",
-        "Retry the task later, or use a faster source",
-        True,
-    ),
-    FailureCode(
-        "source_too_big",
-        "the source is larger than this service takes",
-        "Import a smaller image, or ask the operator to raise the limit",
-        False,
-    ),
-    FailureCode(
-        "source_changed",
-        "the source kept changing while it was read",
-        "Retry the task when the file at the source is final",
-        True,
-    ),
-    FailureCode(
-        "source_invalid",
-        "the source's answer does not follow the protocol",
-        "Use another source; this one breaks the rules of HTTP",
-        False,
-    ),
-    FailureCode(
-        "checksum_mismatch",
-        "the bytes received do not have the digest that was given",
-        "Check the digest; if it is right, the file at the source is not",
-        False,
-    ),
-    FailureCode(
-        "format_mismatch",
-        "the image is not in the format that was declared",
-        "Submit the task again with the format the image really has",
-        False,
-    ),
-    FailureCode(
-        "image_malformed",
-        "the image's own headers are damaged or contradict each other",
-        "Check the file, for example by converting it anew, and try again",
-        False,
-    ),
-    FailureCode(
-        "unsafe_image",
-        "the image refers to something outside itself or hides another format",
-        "Flatten the image into one plain file without references",
-        False,
-    ),
-    FailureCode(
-        "virtual_size_exceeded",
-        "the disk inside the image is larger than this service takes",
-        "Import a smaller disk, or ask the operator to raise the limit",
-        False,
-    ),
-    FailureCode(
-        "check_refused",
-        "a check that this service makes of every image refused it",
-        "Read the reason given, change the image accordingly and try again",
-        False,
-    ),
-    FailureCode(
-        "convert_failed",
-        "the image could not be converted",
-        "Check the image with qemu-img; it may be damaged",
-        False,
-    ),
-    FailureCode(
-        "convert_timeout",
-        "the conversion took longer than an image of its size may",
-        "Retry the task; if it happens again, convert the image beforehand",
-        True,
-    ),
-    FailureCode(
-        "convert_cpu_limit",
-        "the conversion used more processor time than it may",
-        "Convert the image beforehand and import the result",
-        False,
-    ),
-    FailureCode(
-        "convert_memory_limit",
-        "the conversion needed more memory than it may use",
-        "Convert the image beforehand and import the result",
-        False,
-    ),
-    FailureCode(
-        "convert_size_limit",
-        "the converted image grew larger than it may",
-        "Convert the image beforehand and import the result",
-        False,
-    ),
-    FailureCode(
-        "disk_full",
-        "this service ran out of room for the image while working on it",
-        "Retry the task later; the operator has been told",
-        True,
-    ),
-    FailureCode(
-        "store_full",
-        "the image store has no room for the image",
-        "Retry the task later; the operator has been told",
-        True,
-    ),
-    FailureCode(
-        "store_unavailable",
-        "the image store cannot be written to",
-        "Retry the task later; the operator has been told",
-        True,
-    ),
-    FailureCode(
-        "catalogue_unavailable",
-        "the image catalogue does not answer",
-        "Retry the task later; the operator has been told",
-        True,
-    ),
-    FailureCode(
-        "image_exists",
-        "an image with this id exists already",
-        "Submit the task again with another id, or without one",
-        False,
-    ),
-    FailureCode(
-        "plugin_failed",
-        "the task type could not be set up",
-        "Tell the operator the id of this task",
-        True,
-    ),
-    FailureCode(
-        "result_invalid",
-        "the task ended with a result that its own type does not allow",
-        "Tell the operator the id of this task",
-        False,
-    ),
-    FailureCode(
-        "gave_up",
-        "the service died again and again while it worked on this task",
-        "Retry the task once; if it fails again, tell the operator its id",
-        True,
-    ),
-    FailureCode(
-        "internal",
-        "something failed that the service has no better word for",
-        "Tell the operator the support id",
-        True,
-    ),
-)
-
 #: Every failure code the library itself uses, by code.
-FAILURES: Mapping[str, FailureCode] = {entry.code: entry for entry in _CODES}
+FAILURES: Mapping[str, failure_codes.FailureCode] = {
+    entry.code: entry for entry in failure_codes.CATALOGUE
+}
 
 
 class TaskError(GlanceTasksError):
@@ -344,6 +155,12 @@ class ChecksumMismatch(TaskError):
     """The bytes do not have the digest they should have."""
 
     code = "checksum_mismatch"
+
+
+class ArchiveError(TaskError):
+    """The archive cannot be unpacked to one disk image."""
+
+    code = "archive_malformed"
 
 
 class UnsafeImage(TaskError):

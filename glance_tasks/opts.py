@@ -213,9 +213,39 @@ CONVERT: list[cfg.Opt] = [
     ),
 ]
 
+UNPACK: list[cfg.Opt] = [
+    cfg.IntOpt(
+        "max_bytes",
+        default=1 << 40,
+        min=1,
+        help="Largest file that is unpacked from an archive, in bytes. A raw"
+        " disk may not be larger than max_virtual_size of"
+        " [glance_tasks_convert] either.",
+    ),
+    cfg.IntOpt(
+        "max_ratio",
+        default=2000,
+        min=1,
+        help="How many bytes may come out of an archive for each byte it has;"
+        " the first 64 MiB are always allowed. gzip packs zeros 1029 to 1, so"
+        " the default lets every sparse disk in it through; raise it for"
+        " nearly empty disks in xz (7000 to 1) or zstd (30000 to 1).",
+    ),
+    cfg.IntOpt(
+        "memory",
+        default=128 << 20,
+        min=16 << 20,
+        max=4 << 30,
+        help="Memory a decompressor may use, in bytes: the dictionary of xz"
+        " (65 MiB with xz -9) and the window of zstd, a power of two (128 MiB"
+        " with zstd --long). An archive that needs more is refused.",
+    ),
+]
+
 GROUPS: dict[str, list[cfg.Opt]] = {
     "glance_tasks": ENGINE,
     "glance_tasks_fetch": FETCH,
+    "glance_tasks_unpack": UNPACK,
     "glance_tasks_convert": CONVERT,
 }
 

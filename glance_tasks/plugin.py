@@ -47,12 +47,18 @@ class Limits:
     :ivar convert_min_rate: bytes of virtual disk per second; a conversion
         slower than that over its whole length is ended
     :ivar convert_memory: address space of a qemu-img or qemu-nbd process
+    :ivar unpack_max_bytes: of one file that comes out of an archive
+    :ivar unpack_max_ratio: bytes that come out for each byte of the archive
+    :ivar unpack_memory: of a decompressor
     """
 
     max_bytes: int = 1 << 40
     max_virtual_size: int = 1 << 40
     convert_min_rate: int = 4 << 20
     convert_memory: int = 4 << 30
+    unpack_max_bytes: int = 1 << 40
+    unpack_max_ratio: int = 2_000
+    unpack_memory: int = 128 << 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -27,13 +27,15 @@ class Artifact(TypedDict, total=False):
     those that were not computed are absent.
 
     ``sha256`` is for the atoms alone: Glance shows ``checksum``, which is the
-    MD5, and the hash.
+    MD5, and the hash. So is ``spent``: the name of a file that this one was
+    made from, and that nobody needs any more once this is checkpointed.
     """
 
     name: str
     size: int
     checksum: str
     sha256: str
+    spent: str
     os_hash_algo: str
     os_hash_value: str
     disk_format: str

@@ -13,11 +13,13 @@ from glance_tasks import FetchError
 from glance_tasks import InvalidInput
 from glance_tasks import PlanContext
 from glance_tasks import TaskType
+from glance_tasks.atoms import artifact
 from glance_tasks.atoms import convert
 from glance_tasks.atoms import fetch
 from glance_tasks.atoms import inspect
 from glance_tasks.atoms import register
 from glance_tasks.atoms import store
+from glance_tasks.atoms import unpack
 
 DISK_FORMATS = (
     *("raw", "qcow2", "vmdk", "vhd", "vhdx", "vdi"),
@@ -27,6 +29,7 @@ CONTAINER_FORMATS = (
     *("bare", "ovf", "ova", "docker", "compressed"),
     *("ami", "ari", "aki"),
 )
+ARCHIVES = ("gzip", "xz", "zstd", "zip", "ova")
 
 #: What only the service says about an image: no client may set it.
 RESERVED = frozenset(
@@ -99,7 +102,14 @@ class ImportTask(TaskType):
             },
             "import_from_format": {
                 "enum": list(DISK_FORMATS),
-                "description": "The format it has there.",
+                "description": "The format it has there; of an archive, that"
+                " of the disk image in it.",
+            },
+            "import_from_archive": {
+                "enum": list(ARCHIVES),
+                "description": "The archive it is in there. Left out, an"
+                " archive is known by its content, unless the format is raw"
+                " or ami: any bytes can be those.",
             },
             "checksum": {
                 "type": "string",
@@ -144,7 +154,7 @@ class ImportTask(TaskType):
             "os_hash_value": {"type": "string", "pattern": "^[0-9a-f]+$"},
         },
     }
-    optional_steps = ("ConvertImage",)
+    optional_steps = ("UnpackImage", "ConvertImage")
 
     def plan(self, ctx: PlanContext) -> dict[str, Any]:
         """Decide whether to convert, and refuse what could never work.
@@ -157,6 +167,7 @@ class ImportTask(TaskType):
         faults = [
             *_refused_source(ctx),
             *_reserved(given),
+            *_impossible_archive(ctx),
             *_unlike_containers(target, given.get("container_format")),
             *_impossible_conversion(source, target, ctx.skip_steps),
         ]
@@ -167,22 +178,28 @@ class ImportTask(TaskType):
     def build(self, ctx: BuildContext) -> flow.Flow:
         """Build the chain of atoms, with ConvertImage only where needed."""
         target = ctx.plan["convert_to"]
+        digests = artifact.ALWAYS if target is None else _UNSEEN
+        image_file = "fetched"
         chain = linear_flow.Flow("import").add(
             fetch.FetchImage(
-                ctx,
-                digests=fetch.ALWAYS if target is None else _UNSEEN,
-                rebind={"uri": "import_from"},
-            ),
-            inspect.InspectImage(ctx),
+                ctx, digests=digests, rebind={"uri": "import_from"}
+            )
         )
-        image_file = "fetched"
+        if "UnpackImage" not in ctx.plan.get("skip_steps", ()):
+            chain.add(unpack.UnpackImage(ctx, digests=digests))
+            image_file = "unpacked"
+        chain.add(inspect.InspectImage(ctx, rebind={"fetched": image_file}))
         if target is not None:
-            chain.add(convert.ConvertImage(ctx, disk_format=target))
+            chain.add(
+                convert.ConvertImage(
+                    ctx, disk_format=target, rebind={"fetched": image_file}
+                )
+            )
             image_file = "converted"
         return chain.add(
             *ctx.checks(image_file),
             store.StoreImage(ctx, rebind={"image_file": image_file}),
-            register.RegisterImage(ctx),
+            register.RegisterImage(ctx, container_format=_container(ctx)),
         )
 
     def result(self, results: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,6 +210,15 @@ class ImportTask(TaskType):
             **results["registered"],
         }
         return {name: facts[name] for name in self.result_schema["required"]}
+
+
+def _container(ctx: BuildContext) -> str | None:
+    """Give the record's container format where it is not the client's.
+
+    Glance's own import takes ``ova`` for what is to be unpacked, too.
+    """
+    given = ctx.input.get("image_properties", {}).get("container_format")
+    return "bare" if given == "ova" else None
 
 
 _Faults = list[tuple[str, str]]
@@ -218,6 +244,22 @@ def _reserved(given: Mapping[str, Any]) -> _Faults:
         )
         for name in sorted(RESERVED.intersection(given))
     ]
+
+
+def _impossible_archive(ctx: PlanContext) -> _Faults:
+    archive = ctx.input.get("import_from_archive")
+    given = ctx.input.get("image_properties", {}).get("container_format")
+    place = "/image_properties/container_format"
+    if given == "compressed":
+        why = "is 'compressed', and images are stored unpacked; leave it out"
+    elif given == "ova" and archive not in (None, "ova"):
+        why = f"is 'ova', and import_from_archive {archive!r}; leave it out"
+    elif "UnpackImage" in ctx.skip_steps and (archive or given == "ova"):
+        place = "/import_from_archive" if archive else place
+        why = "names an archive, and this service unpacks none; leave it out"
+    else:
+        return []
+    return [(place, why)]
 
 
 def _unlike_containers(target: str, container: str | None) -> _Faults:

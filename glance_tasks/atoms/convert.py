@@ -84,6 +84,10 @@ class ConvertImage(plugin.Atom):
         with self._held():
             # Files are removed below; a successor may have made them.
             self.run.fence.check()
+            if "spent" in fetched:
+                # What gave it is checkpointed by now, so a cut needs the
+                # archive no more, and there is room for one file less.
+                ledger.remove(self.run.work_dir / fetched["spent"])
             self._require_room(fetched["size"])
             if self._target == "raw":
                 digests = self._write_raw(fetched, inspected)

@@ -15,14 +15,9 @@ from glance_tasks import ledger
 from glance_tasks import plugin
 from glance_tasks import ports
 from glance_tasks import task
+from glance_tasks.atoms import artifact
 
 _NAME = "fetched"
-
-#: Digests that every stored image needs: Glance shows both.
-ALWAYS = ("md5", "sha512")
-
-# Those that an artifact has a place for.
-_SHOWN = frozenset({"md5", "sha256", "sha512"})
 
 # An MD5 or a SHA-1 that fits proves nothing.
 _CHECKSUM = re.compile(r"(?P<algorithm>sha256|sha384|sha512):(?P<digest>.*)")
@@ -45,18 +40,6 @@ def parse_checksum(text: str) -> tuple[str, str]:
     )
 
 
-def _artifact(fetched: ports.Fetched) -> ports.Artifact:
-    artifact = ports.Artifact(name=_NAME, size=fetched.size)
-    if "md5" in fetched.digests:
-        artifact["checksum"] = fetched.digests["md5"]
-    if "sha256" in fetched.digests:
-        artifact["sha256"] = fetched.digests["sha256"]
-    if "sha512" in fetched.digests:
-        artifact["os_hash_algo"] = "sha512"
-        artifact["os_hash_value"] = fetched.digests["sha512"]
-    return artifact
-
-
 class FetchImage(plugin.Atom):
     """Copy the image into the work directory, with its digests.
 
@@ -75,20 +58,21 @@ class FetchImage(plugin.Atom):
         self,
         ctx: plugin.BuildContext | None = None,
         *,
-        digests: Sequence[str] = ALWAYS,
+        digests: Sequence[str] = artifact.ALWAYS,
         **kwargs: Any,
     ) -> None:
         """Keep which digests the artifact is to have.
 
         :param digests: names of hashlib, at least one of md5, sha256 and
             sha512; that of a checksum is computed anyway. An image that is
-            stored as it was fetched needs :data:`ALWAYS`
+            stored as it was fetched needs :data:`artifact.ALWAYS`
         :raises BrokenPlugin: when nothing would tell the bytes from others
         """
-        if not _SHOWN.intersection(digests):
+        shown = artifact.SHOWN
+        if not shown.intersection(digests):
             raise exceptions.BrokenPlugin(
                 f"FetchImage was made with the digests {list(digests)};"
-                f" expected one of {', '.join(sorted(_SHOWN))} at least"
+                f" expected one of {', '.join(sorted(shown))} at least"
             )
         super().__init__(ctx, **kwargs)
         self.digests = tuple(digests)
@@ -120,7 +104,7 @@ class FetchImage(plugin.Atom):
             )
             if promised is not None:
                 self._verify(fetched, *promised)
-        return _artifact(fetched)
+        return artifact.described(_NAME, fetched.size, fetched.digests)
 
     @contextlib.contextmanager
     def _held(self) -> Iterator[None]:

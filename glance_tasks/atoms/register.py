@@ -32,6 +32,20 @@ class RegisterImage(plugin.Atom):
     behaviour = "compensated"
     default_provides = "registered"
 
+    def __init__(
+        self,
+        ctx: plugin.BuildContext | None = None,
+        *,
+        container_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Keep what the flow knows better than the client.
+
+        :param container_format: of the record; None takes the client's
+        """
+        super().__init__(ctx, **kwargs)
+        self._container_format = container_format
+
     def execute(
         self,
         image_id: str,
@@ -44,11 +58,11 @@ class RegisterImage(plugin.Atom):
         :param stored: what the store holds, as ``StoreImage`` gives it
         :param inspected: format and virtual size, where ``stored`` has none
         """
+        given = dict(image_properties or {})
+        if self._container_format is not None:
+            given["container_format"] = self._container_format
         image = _image(
-            image_id,
-            self.run.task.owner,
-            {**inspected, **stored},
-            image_properties or {},
+            image_id, self.run.task.owner, {**inspected, **stored}, given
         )
         self.run.fence.check()
         self._patiently(

@@ -9,6 +9,9 @@ from glance_tasks import plugin
 from glance_tasks import ports
 from glance_tasks import task
 
+# Of an artifact, what is about the work directory.
+_FILES = frozenset({"name", "spent"})
+
 
 class StoreImage(plugin.Atom):
     """Put the image file into the store, under the image's id.
@@ -33,7 +36,7 @@ class StoreImage(plugin.Atom):
                 f"the store took {size} bytes of the image; expected"
                 f" {image_file['size']}"
             )
-        facts = {k: v for k, v in image_file.items() if k != "name"}
+        facts = {k: v for k, v in image_file.items() if k not in _FILES}
         return {**facts, "location": image_id}
 
     def _put(self, name: str, key: str) -> int:

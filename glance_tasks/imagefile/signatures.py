@@ -49,19 +49,26 @@ _BEGINNINGS: tuple[tuple[str, int, bytes], ...] = (
 # qemu looks for a dmg trailer of 512 bytes at each of the last 512 places.
 _TAIL = 1023
 
+#: Bytes at the beginning that are looked at.
+HEAD = 0x8800
+
 
 def find(image: reader.Reader) -> set[str]:
     """Name every format that the file begins or ends like."""
-    head, tail = image.head(0x8800), image.tail(_TAIL)
-    return {*_beginnings(head), *_endings(tail)}
+    return of_head(image.head(HEAD)) | {*_endings(image.tail(_TAIL))}
 
 
-def _beginnings(head: bytes) -> Iterator[str]:
-    for name, offset, magic in _BEGINNINGS:
-        if head.startswith(magic, offset):
-            yield name
-    if _reads_as_descriptor(head[:2048]):
-        yield "vmdk"
+def of_head(head: bytes) -> set[str]:
+    """Name every format that begins like these bytes.
+
+    :param head: the first :data:`HEAD` bytes, all of a shorter file
+    """
+    found = {
+        name
+        for name, offset, magic in _BEGINNINGS
+        if head.startswith(magic, offset)
+    }
+    return found | ({"vmdk"} if _reads_as_descriptor(head[:2048]) else set())
 
 
 def _endings(tail: bytes) -> Iterator[str]:

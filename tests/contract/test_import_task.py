@@ -70,10 +70,11 @@ def pointers(task_input, **chosen):
     return [pointer for pointer, _ in caught.value.errors]
 
 
-def build(task_input, checks=()):
+def build(task_input, checks=(), skip=()):
     """Build the flow with no collaborators at all."""
     now = datetime.datetime.now(datetime.UTC)
-    plan = {**admit(task_input), "image_id": IMAGE_ID}
+    plan = {**admit(task_input, skip=skip), "image_id": IMAGE_ID}
+    plan["skip_steps"] = list(skip)
     drawn = gt.Task(
         id="task",
         type="import",
@@ -283,10 +284,59 @@ def test_without_conversions_an_image_that_has_its_format_is_taken():
     assert plan == {"convert_to": None}
 
 
+# --- archives ----------------------------------------------------------------
+
+PACKED = {**MINIMAL, "import_from_archive": "xz"}
+
+
+@pytest.mark.parametrize("archive", importing.ARCHIVES)
+def test_the_archive_an_image_is_in_may_be_told(archive):
+    admit({**MINIMAL, "import_from_archive": archive})
+
+
+@pytest.mark.parametrize("archive", ["tar", "rar", "", None, ["gzip"]])
+def test_an_archive_there_is_not_is_pointed_at(archive):
+    found = pointers({**MINIMAL, "import_from_archive": archive})
+
+    assert found == ["/import_from_archive"]
+
+
+@pytest.mark.parametrize(
+    ("task_input", "pointer"),
+    [
+        (PACKED, "/import_from_archive"),
+        (
+            with_properties(container_format="ova"),
+            "/image_properties/container_format",
+        ),
+    ],
+)
+def test_an_archive_that_is_not_unpacked_here_is_refused_at_submit(
+    task_input, pointer
+):
+    admit(task_input)
+
+    assert pointers(task_input, skip=["UnpackImage"]) == [pointer]
+
+
+@pytest.mark.parametrize(
+    "task_input",
+    [
+        with_properties(container_format="compressed"),
+        {**PACKED, **with_properties(container_format="ova")},
+    ],
+)
+def test_an_image_is_never_registered_as_the_archive_it_came_in(task_input):
+    assert pointers(task_input) == ["/image_properties/container_format"]
+
+
 # --- graphs ------------------------------------------------------------------
 
 
-PLAIN = ["FetchImage", "InspectImage", "StoreImage", "RegisterImage"]
+PLAIN = [
+    *("FetchImage", "UnpackImage", "InspectImage"),
+    *("StoreImage", "RegisterImage"),
+]
 
 
 def test_without_conversion_the_graph_has_no_atom_for_it():
@@ -296,19 +346,31 @@ def test_without_conversion_the_graph_has_no_atom_for_it():
 def test_with_conversion_it_comes_after_the_inspection():
     flow = build(with_properties(disk_format="raw"))
 
-    assert names(flow) == [*PLAIN[:2], "ConvertImage", *PLAIN[2:]]
+    assert names(flow) == [*PLAIN[:3], "ConvertImage", *PLAIN[3:]]
+
+
+def test_where_archives_are_not_unpacked_the_graph_has_no_atom_for_it():
+    task_input = with_properties(disk_format="raw")
+
+    flow = build(task_input, skip=["UnpackImage"])
+
+    atoms = {atom.name: atom for atom, _ in flow.iter_nodes()}
+    assert "UnpackImage" not in atoms
+    assert flow.requires == {"import_from", "import_from_format", "image_id"}
+    for name in ("InspectImage", "ConvertImage"):
+        assert atoms[name].rebind["fetched"] == "fetched"
 
 
 @pytest.mark.parametrize(
     ("task_input", "looks_at"),
-    [(MINIMAL, "fetched"), (with_properties(disk_format="raw"), "converted")],
+    [(MINIMAL, "unpacked"), (with_properties(disk_format="raw"), "converted")],
 )
 def test_checks_look_at_what_will_be_stored_before_it_is(task_input, looks_at):
     flow = build(task_input, checks=["one", "two"])
 
     atoms = {atom.name: atom for atom, _ in flow.iter_nodes()}
     order = list(atoms)
-    assert order[-4:] == ["Check-one", "Check-two", *PLAIN[2:]]
+    assert order[-4:] == ["Check-one", "Check-two", *PLAIN[3:]]
     for name in ("Check-one", "Check-two", "StoreImage"):
         assert atoms[name].rebind["image_file"] == looks_at
 
@@ -328,6 +390,7 @@ def test_only_what_is_stored_gets_the_digests_that_are_shown(
 
     atoms = {atom.name: atom for atom, _ in flow.iter_nodes()}
     assert atoms["FetchImage"].digests == digests
+    assert atoms["UnpackImage"].digests == digests
 
 
 @pytest.mark.parametrize("properties", [{}, {"disk_format": "raw"}])
@@ -352,14 +415,14 @@ def test_a_graph_that_lacks_an_input_would_be_noticed():
         engine.validate()
 
 
+PROVIDED = {"fetched", "unpacked", "inspected", "stored", "registered"}
+
+
 @pytest.mark.parametrize(
     ("properties", "provides"),
     [
-        ({}, {"fetched", "inspected", "stored", "registered"}),
-        (
-            {"disk_format": "raw"},
-            {"fetched", "inspected", "converted", "stored", "registered"},
-        ),
+        ({}, PROVIDED),
+        ({"disk_format": "raw"}, PROVIDED | {"converted"}),
     ],
 )
 def test_a_graph_provides_what_the_result_is_made_of(properties, provides):

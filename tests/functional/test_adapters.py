@@ -134,6 +134,22 @@ def test_the_format_of_a_converted_image_is_the_one_it_was_converted_to(ctx):
     assert (image.disk_format, image.virtual_size) == ("raw", 100_000)
 
 
+def test_what_is_known_of_a_stored_file_names_none_in_the_work_directory(ctx):
+    unpacked = {**ARTIFACT, "spent": "archive"}
+
+    stored = store_atom.StoreImage(ctx).execute(unpacked, IMAGE_ID)
+
+    assert not {"name", "spent"} & stored.keys()
+
+
+def test_a_flow_may_know_the_container_better_than_the_client(ctx):
+    atom = register.RegisterImage(ctx, container_format="bare")
+
+    atom.execute(IMAGE_ID, store(ctx), INSPECTED, {"container_format": "ova"})
+
+    assert ctx.catalogue.get(IMAGE_ID).container_format == "bare"
+
+
 def test_an_amazon_image_is_its_own_container(ctx):
     facts = {**store(ctx), "disk_format": "ami"}
 

@@ -138,7 +138,7 @@ def test_a_graph_is_drawn(here, drawn):
     done = here.run("flow", "graph", "import", "-f", drawn, "--input", given)
 
     assert (done.code, done.err) == (0, "")
-    atoms = ["FetchImage", "InspectImage", "ConvertImage", "StoreImage"]
+    atoms = ["FetchImage", "UnpackImage", "InspectImage", "ConvertImage"]
     places = [done.out.index(name) for name in atoms]
     assert places == sorted(places)
 

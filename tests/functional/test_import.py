@@ -95,8 +95,8 @@ def test_an_import_is_told_step_by_step(tmp_path, server):
         told = [(e.kind, e.atom) for e in engine.events(task.id)]
 
     steps = [
-        *("FetchImage", "InspectImage", "StoreImage", "RegisterImage"),
-        "CheckResult",
+        *("FetchImage", "UnpackImage", "InspectImage"),
+        *("StoreImage", "RegisterImage", "CheckResult"),
     ]
     assert told == [
         ("submitted", None),

@@ -15,6 +15,7 @@ from glance_tasks import exceptions
 from glance_tasks.adapters import sql_catalogue
 from glance_tasks.testing import http_source
 from tests.support import breakage
+from tests.support import broken_archives
 from tests.support import crafted
 from tests.support import engines
 from tests.support import importing
@@ -27,8 +28,9 @@ NOISE = breakage.NOISE
 # --- the table ---------------------------------------------------------------
 
 
-FETCH, INSPECT, CONVERT, STORE, REGISTER, CHECK = (
+FETCH, UNPACK, INSPECT, CONVERT, STORE, REGISTER, CHECK = (
     "FetchImage",
+    "UnpackImage",
     "InspectImage",
     "ConvertImage",
     "StoreImage",
@@ -304,6 +306,14 @@ CASES = {
         "internal",
         "ExceptionGroup",
     ),
+    **{
+        name: (arrange, step, code, words)
+        for step, cases in (
+            (UNPACK, broken_archives.CASES),
+            (INSPECT, broken_archives.INSIDE),
+        )
+        for name, (arrange, code, words) in cases.items()
+    },
     "a plugin's odd result": (
         breakage.gives({1, 2}),
         CHECK,

@@ -2,6 +2,8 @@
 """Imports that are cut before and after every write to the database."""
 
 import dataclasses
+import gzip
+import lzma
 
 import pytest
 
@@ -14,6 +16,7 @@ from glance_tasks.persistence import models
 from glance_tasks.testing import cuts
 from glance_tasks.testing import http_source
 from glance_tasks_flows import importing as flow
+from tests.support import archives
 from tests.support import crafted
 from tests.support import cutting
 from tests.support import images
@@ -92,6 +95,19 @@ SCENARIOS = {
     "raw": lambda home: Scenario(NOISE),
     "qcow2 to raw": lambda home: Scenario(good(home), "qcow2", "raw"),
     "qcow2 to vmdk": lambda home: Scenario(good(home), "qcow2", "vmdk"),
+    "gzip to raw": lambda home: Scenario(
+        gzip.compress(good(home)), "qcow2", "raw"
+    ),
+    "a raw disk in xz": lambda home: Scenario(
+        lzma.compress(NOISE), more={"import_from_archive": "xz"}
+    ),
+    "an OVA": lambda home: Scenario(archives.ova(), "vmdk"),
+    "UnpackImage fails": lambda home: Scenario(
+        gzip.compress(NOISE)[:-1],
+        more={"import_from_archive": "gzip"},
+        code="archive_malformed",
+        step="UnpackImage",
+    ),
     "FetchImage fails": lambda home: Scenario(
         NOISE, more=WRONG, code="checksum_mismatch", step="FetchImage"
     ),

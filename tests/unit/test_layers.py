@@ -35,7 +35,7 @@ def words(text):
 
 BASE = words("exceptions task ports redaction")
 PIECES = BASE | words("directio digest ledger")
-DATA = PIECES | words("imagefile transfer")
+DATA = PIECES | words("archive imagefile transfer")
 STATE = BASE | words("persistence boards")
 TYPES = BASE | words("plugin registry schema graph")
 RUN = DATA | STATE | TYPES | words("opts atoms listeners")
@@ -49,7 +49,8 @@ FLOWS_AND_TABLES = words("taskflow sqlalchemy alembic oslo_db")
 
 LAYERS = {
     "__init__": Layer(RUN),
-    "exceptions": Layer(frozenset(), only=frozenset()),
+    "failure_codes": Layer(frozenset(), only=frozenset()),
+    "exceptions": Layer(words("failure_codes"), only=frozenset()),
     "task": Layer(words("exceptions"), only=frozenset()),
     "ports": Layer(words("exceptions task"), only=frozenset()),
     "redaction": Layer(frozenset(), only=words("oslo_utils")),
@@ -60,6 +61,10 @@ LAYERS = {
     "ledger": Layer(BASE | words("digest"), only=frozenset()),
     "imagefile": Layer(
         PIECES,
+        never=FLOWS_AND_TABLES | words("oslo_config"),
+    ),
+    "archive": Layer(
+        PIECES | words("imagefile"),
         never=FLOWS_AND_TABLES | words("oslo_config"),
     ),
     "transfer": Layer(

@@ -15,6 +15,9 @@ OURS = {"glance_tasks", "glance_tasks_flows"}
 NEVER_IMPORTED = {"psycopg2-binary", "pymysql"}
 NEVER_IMPORTED |= {"rfc3339-validator", "rfc3986-validator"}
 
+# In the standard library from Python 3.14 on.
+STANDARD = sys.stdlib_module_names | {"compression"}
+
 
 def required(*sections):
     """Give the normalized names of the requirements in sections' keys."""
@@ -42,7 +45,7 @@ def imported():
     foreign = {module.partition(".")[0] for module in modules} - OURS
     return {
         re.sub(r"[-_.]+", "-", providers.get(name, [name])[0]).lower()
-        for name in foreign - sys.stdlib_module_names
+        for name in foreign - STANDARD
     }
 
 

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A file in the work directory, told of to the atoms that follow."""
+
+from collections.abc import Mapping
+
+from glance_tasks import ports
+
+#: Digests that every stored image needs: Glance shows both.
+ALWAYS = ("md5", "sha512")
+
+#: Those that an artifact has a place for.
+SHOWN = frozenset({"md5", "sha256", "sha512"})
+
+
+def described(
+    name: str, size: int, digests: Mapping[str, str]
+) -> ports.Artifact:
+    """Make an artifact; digests it has no place for are left out.
+
+    :param name: of the file in the work directory
+    :param size: in bytes
+    :param digests: algorithm name to lower-case hexadecimal
+    """
+    artifact = ports.Artifact(name=name, size=size)
+    if "md5" in digests:
+        artifact["checksum"] = digests["md5"]
+    if "sha256" in digests:
+        artifact["sha256"] = digests["sha256"]
+    if "sha512" in digests:
+        artifact["os_hash_algo"] = "sha512"
+        artifact["os_hash_value"] = digests["sha512"]
+    return artifact
