@@ -9,10 +9,11 @@ import pytest
 from glance_tasks import exceptions
 from glance_tasks import plugin
 from glance_tasks.atoms import unpack
+from glance_tasks.testing import contexts
+from glance_tasks.testing import doubles
 from tests.support import archives
 from tests.support import conversions
 from tests.support import crafted
-from tests.support import doubles
 from tests.support import unpacking
 
 MIB = 1 << 20
@@ -44,7 +45,7 @@ class Place:
         self.fetched = {"name": "fetched", "size": len(data), "sha256": "f"}
 
     def atom(self, **changes):
-        return unpack.UnpackImage(conversions.context(self.home, **changes))
+        return unpack.UnpackImage(contexts.context(self.home, **changes))
 
     def unpack(self, data, disk_format, *, changes=None, **given):
         self.fetch(data)
@@ -297,7 +298,7 @@ def test_the_archive_makes_room_for_the_conversion(place):
     inspected = {"disk_format": "qcow2", "virtual_size": 1 << 30}
 
     conversions.converted(
-        conversions.context(place.home), "qcow2", made, inspected
+        contexts.context(place.home), "qcow2", made, inspected
     )
 
     assert place.names == ["converted", "unpacked"]

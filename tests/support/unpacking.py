@@ -23,8 +23,8 @@ from glance_tasks.archive import unpacking
 from glance_tasks.atoms import unpack as unpack_atom
 from glance_tasks.imagefile import reader
 from glance_tasks.imagefile import signatures
-from tests.support import conversions
-from tests.support import doubles
+from glance_tasks.testing import contexts
+from glance_tasks.testing import doubles
 
 MIB = 1 << 20
 
@@ -101,7 +101,7 @@ def _be_killed(home: str, disk_format: str, place: str) -> None:
     work_dir = pathlib.Path(home)
     size = (work_dir / "fetched").stat().st_size
     progress = conversions.PausingProgress(int(place))
-    ctx = conversions.context(work_dir, progress=progress)
+    ctx = contexts.context(work_dir, progress=progress)
     unpack_atom.UnpackImage(ctx).execute(
         fetched={"name": "fetched", "size": size},
         import_from_format=disk_format,

@@ -10,8 +10,8 @@ import shutil
 import pytest
 
 from glance_tasks import exceptions
+from glance_tasks.testing import doubles
 from tests.support import archives
-from tests.support import doubles
 from tests.support import unpacking
 
 MIB = 1 << 20
