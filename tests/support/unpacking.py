@@ -25,6 +25,7 @@ from glance_tasks.imagefile import reader
 from glance_tasks.imagefile import signatures
 from glance_tasks.testing import contexts
 from glance_tasks.testing import doubles
+from tests.support import conversions
 
 MIB = 1 << 20
 
