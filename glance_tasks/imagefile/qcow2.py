@@ -93,6 +93,7 @@ def check(image: reader.Reader, limit: int) -> int:
     _require_alone(header)
     _require_geometry(image, header)
     refusal.require_size("qcow2", header.size, limit)
+    refusal.require_sectors("qcow2", header.size)
     _require_extensions(image, header)
     _require_tables(image, header)
     _require_snapshots(image, header)

@@ -30,6 +30,7 @@ def check(image: reader.Reader, limit: int) -> int:
         "<QIIII", header, 368
     )
     refusal.require_size("vdi", size, limit)
+    refusal.require_sectors("vdi", size)
     if sector != 512 or block != _BLOCK or extra or blocks * _BLOCK < size:
         raise refusal.malformed(
             f"the vdi image has {blocks} blocks of {block}+{extra} bytes in"
