@@ -31,10 +31,12 @@ def check(image: reader.Reader, limit: int) -> int:
     )
     refusal.require_size("vdi", size, limit)
     refusal.require_sectors("vdi", size)
-    if sector != 512 or block != _BLOCK or extra or blocks * _BLOCK < size:
+    needed = -(-size // _BLOCK)
+    # More blocks than that would have us read a table of 4 GiB.
+    if sector != 512 or block != _BLOCK or extra or blocks != needed:
         raise refusal.malformed(
             f"the vdi image has {blocks} blocks of {block}+{extra} bytes in"
-            f" sectors of {sector}; expected blocks of {_BLOCK} bytes, enough"
+            f" sectors of {sector}; expected {needed} blocks of {_BLOCK} bytes"
             f" for its {size}, and sectors of 512"
         )
     _require_blocks(image, table, data, blocks, allocated)

@@ -2,6 +2,7 @@
 """Runs every fuzzer once, or for as long as the environment says."""
 
 import functools
+import logging
 
 from hypothesis import stateful
 import pytest
@@ -36,6 +37,14 @@ def pytest_collection_modifyitems(config, items):
 
 def is_fuzzer(item, test):
     return hasattr(test, "hypothesis") or "machine" in item.fixturenames
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """Log nothing: what fails on purpose fills the report otherwise."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture

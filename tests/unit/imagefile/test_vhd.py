@@ -13,6 +13,10 @@ HOSTILE = {
         "unsafe_image",
         crafted.vhd_fixed(disk_type=4),
     ),
+    "half a sector": (
+        "image_malformed",
+        crafted.vhd_fixed(current_size=(1 << 20) - 256),
+    ),
     "a parent's identity": ("unsafe_image", crafted.vhd(parent=b"\x01" * 16)),
     "a parent's place": ("unsafe_image", crafted.vhd(parent=LOCATOR)),
     "an unknown type": ("image_malformed", crafted.vhd(disk_type=7)),

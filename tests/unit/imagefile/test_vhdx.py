@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import struct
+import uuid
 
 import pytest
 
@@ -7,6 +8,7 @@ from glance_tasks import exceptions
 from glance_tasks.imagefile import inspect
 from glance_tasks.imagefile import vhdx
 from tests.support import crafted
+from tests.support import metering
 
 UNKNOWN = "00000000-0000-0000-0000-000000000001"
 TABLE, METADATA = crafted.REGIONS
@@ -133,6 +135,21 @@ def test_a_hostile_vhdx_is_refused(tmp_path, what):
         inspect.inspect(tmp_path / "image", "vhdx", 1 << 44)
 
     assert caught.value.code == code
+
+
+def test_unknown_metadata_is_not_read(tmp_path):
+    length = (1 << 20) - (64 << 10)
+    unknown = tuple(
+        (str(uuid.UUID(int=number)), 64 << 10, bytes(length))
+        for number in range(1, 100)
+    )
+    data = crafted.vhdx(items=(*unknown, *crafted.ITEMS))
+    (tmp_path / "image").write_bytes(data)
+
+    with metering.metered() as cost:
+        inspect.inspect(tmp_path / "image", "vhdx", 1 << 44)
+
+    assert cost.memory < 16 << 20
 
 
 def test_the_checksum_is_castagnolis():
