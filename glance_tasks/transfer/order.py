@@ -75,8 +75,10 @@ class Order:
 def _may_be(identity: endpoint.Identity) -> bool:
     """Tell whether a source can have said that; a damaged ledger may not."""
     validator, length = identity.validator, identity.length
-    return (
-        validator is None
-        or (isinstance(validator, str) and validator.isascii())
+    if length is not None and type(length) is not int:
+        return False
+    return validator is None or (
+        isinstance(validator, str)
+        and validator.isascii()
         and validator.isprintable()
-    ) and (length is None or type(length) is int)
+    )

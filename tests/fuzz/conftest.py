@@ -29,6 +29,9 @@ def pytest_collection_modifyitems(config, items):
         weight = mark.kwargs["weight"] if mark else 1.0
         target = config.stash[BOX].add(item.name, weight)
         item.stash[TARGET] = target
+        if not fuzzing.SECONDS:
+            # Making a failure small may take Hypothesis five minutes.
+            item.add_marker(pytest.mark.timeout(900))
         if hasattr(test, "hypothesis"):
             test.hypothesis.inner_test = target.counting(
                 test.hypothesis.inner_test
@@ -51,10 +54,10 @@ def quiet():
 def machine(request):
     """Give a way to run a state machine whose runs are counted."""
 
-    def run(factory):
+    def run(factory, settings):
         target = request.node.stash[TARGET]
         counted = target.counting(factory)
-        stateful.run_state_machine_as_test(counted)
+        stateful.run_state_machine_as_test(counted, settings=settings)
 
     return run
 

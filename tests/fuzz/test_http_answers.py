@@ -185,8 +185,10 @@ def told(way, head):
         data = b"%x\r\n%s\r\n0\r\n\r\n" % (len(data), data)
     else:
         lines.append(b"Content-Length: %d" % (len(data) + way["length"]))
-    body = data + way["surplus"]
-    return b"\r\n".join(lines) + b"\r\n\r\n" + body[: way["cut"]]
+    # A wrong length that the body then has would be another file.
+    honest = way["chunked"] or not way["length"]
+    body = (data + way["surplus"])[: way["cut"]] if honest else data
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
 @pytest.mark.fuzz(weight=2.0)
@@ -221,22 +223,18 @@ def test_a_file_is_never_made_of_two_versions(server, tmp_path, ways, checks):
 
 # --- redirects ---------------------------------------------------------------
 
-targets = st.builds(
-    "{}{}{}{}".format,
+targets = st.tuples(
     st.sampled_from(["http://", "//", "https://", "", "HTTP://", "http:/"]),
     st.sampled_from(["", "", "u:p@", "@"]),
     st.sampled_from(
         [
             *("127.0.0.2", "10.0.0.1", "2130706434", "0x7f.2", "[::1]"),
-            *("[::ffff:7f00:2]", "localhost", "127.0.0.1", "", "\\\\127.0.0.2"),
+            *("[::ffff:7f00:2]", "localhost", "127.0.0.1", "", "\\\\[::1]"),
         ]
     ),
-    st.sampled_from([":{port}", "", ":22"]).flatmap(
-        lambda port: st.sampled_from(["/image", "", "/\r\nX: y", "?q", "/é"]).map(
-            lambda rest: port + rest
-        )
-    ),
-)
+    st.sampled_from([":{port}", ":{port}", "", ":22"]),
+    st.sampled_from(["/image", "", "/\r\nX: y", "?q", "/é"]),
+).map("".join)
 
 
 @hypothesis.given(st.lists(targets, min_size=1, max_size=7))
@@ -259,9 +257,9 @@ def test_a_redirect_leads_nowhere_else(server, tmp_path, locations):
                 networks=("127.0.0.1/32",),
                 ports=(server.port,),
                 # As a name service does that knows nothing of loopback.
-                resolver=lambda host, port: ["127.0.0.3"]
-                if host == "localhost"
-                else [host],
+                resolver=lambda host, port: (
+                    ["127.0.0.3"] if host == "localhost" else [host]
+                ),
             )
         except exceptions.FetchError as error:
             assert error.code in exceptions.FAILURES

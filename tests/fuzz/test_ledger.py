@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whatever became of a ledger or its file, what it vouches for is true."""
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -51,10 +52,8 @@ def remains(url, checks):
     with tempfile.TemporaryDirectory() as home:
         path = pathlib.Path(home) / "fetched"
         stop = doubles.StopAfter(checks)
-        try:
+        with contextlib.suppress(exceptions.LeaseLost):
             fetching.fetch(url, path, chunk_size=CHUNK, stop=stop)
-        except exceptions.LeaseLost:
-            pass
         return ledger.beside(path).read_bytes(), path.read_bytes()
 
 

@@ -87,4 +87,4 @@ HELD = task.Task(
 
 @pytest.mark.fuzz(weight=0.5)
 def test_no_report_reaches_an_undeclared_state(machine):
-    machine(MoveMachine)
+    machine(MoveMachine, fuzzing.examples(100))

@@ -28,7 +28,17 @@ texts = st.one_of(
     st.text(max_size=8),
     st.sampled_from(
         [
-            *(URI, "qcow2", "raw", "ami", "bare", "id", "size", "\0", "\ud800"),
+            *(
+                URI,
+                "qcow2",
+                "raw",
+                "ami",
+                "bare",
+                "id",
+                "size",
+                "\0",
+                "\ud800",
+            ),
             *("http://[", "file:///etc/passwd", "sha256:", "x" * 300, "a/~b"),
             *(f"http://u:p@{'a' * 300}/", "http://127.0.0.1/", "//h/", "h:"),
         ]

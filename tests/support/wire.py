@@ -38,7 +38,8 @@ class Wire:
         head = b""
         while b"\r\n\r\n" not in head:
             piece = connection.recv(65536)
-            if not piece:
+            # Whoever speaks TLS would wait for our part of its handshake.
+            if not piece or piece.startswith(b"\x16"):
                 return
             head += piece
         connection.sendall(self.script(head))

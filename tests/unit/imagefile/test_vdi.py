@@ -17,7 +17,10 @@ HOSTILE = {
     "blocks of 1 byte": ("image_malformed", crafted.vdi(block=1)),
     "bytes before each block": ("image_malformed", crafted.vdi(extra=512)),
     "too few blocks": ("image_malformed", crafted.vdi(blocks=3)),
-    "more blocks than its disk has": ("image_malformed", crafted.vdi(blocks=5)),
+    "more blocks than its disk has": (
+        "image_malformed",
+        crafted.vdi(blocks=5),
+    ),
     "half a sector": ("image_malformed", crafted.vdi(size=(4 << 20) - 256)),
     "millions of blocks": (
         "image_malformed",
