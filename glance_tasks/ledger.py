@@ -23,6 +23,9 @@ from glance_tasks import digest
 #: Of the form of the lines; another one is read as no ledger at all.
 VERSION = 1
 
+# What reading a damaged line raises; lists in lists, a thousand deep, too.
+_NONSENSE = (LookupError, TypeError, ValueError, RecursionError)
+
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -110,7 +113,7 @@ def read(path: pathlib.Path) -> Record | None:
         if head["ledger"] != VERSION:
             return None
         header = dict(head["header"])
-    except (FileNotFoundError, LookupError, TypeError, ValueError):
+    except (FileNotFoundError, *_NONSENSE):
         return None
     return Record(header, tuple(_marks(lines)))
 
@@ -121,9 +124,11 @@ def _marks(lines: list[bytes]) -> Iterator[Mark]:
         try:
             mark = Mark(**json.loads(line))
             # The end of a file may have had a mark before it was known.
-            if mark.offset < last + (not mark.done):
+            if type(mark.offset) is not int or (
+                mark.offset < last + (not mark.done)
+            ):
                 return
-        except (TypeError, ValueError):
+        except _NONSENSE:
             return
         yield mark
         if mark.done:

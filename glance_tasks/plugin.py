@@ -37,6 +37,10 @@ Behaviour = Literal["idempotent", "resumable", "compensated"]
 # every resume. Anything larger belongs in an artifact.
 MAX_RESULT_BYTES = 64 * 1024
 
+# To compare two lists jsonschema 4.26 takes three frames of Python's stack a
+# level; at 300 levels it is used up.
+_MAX_DEPTH = 100
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
@@ -133,10 +137,12 @@ def plain(value: Any, whose: str, limit: int = MAX_RESULT_BYTES) -> Any:
     So an atom's successors see the same in the first run and in a resumed
     one: tuples become lists, integer keys strings.
 
-    :raises TaskError: ``result_invalid``, when it is no JSON or too large
+    :raises TaskError: ``result_invalid``, when it is no JSON, too large or
+        too deep
     """
     try:
         text = json.dumps(value, allow_nan=False)
+        kept = json.loads(text)
     except (TypeError, ValueError, RecursionError) as error:
         raise exceptions.TaskError(
             f"{whose} gave {type(value).__name__} that is not JSON;"
@@ -149,7 +155,26 @@ def plain(value: Any, whose: str, limit: int = MAX_RESULT_BYTES) -> Any:
             f" {limit}",
             code="result_invalid",
         )
-    return json.loads(text)
+    if _is_deeper(kept, _MAX_DEPTH):
+        raise exceptions.TaskError(
+            f"{whose} gave JSON with lists or objects in one another more"
+            f" than {_MAX_DEPTH} deep; expected less",
+            code="result_invalid",
+        )
+    return kept
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    """Tell whether lists and objects lie in one another that deep."""
+    level = [value] if isinstance(value, list | dict) else []
+    for _ in range(depth):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, list | dict)
+        ]
+    return bool(level)
 
 
 def _in_words(error: BaseException) -> BaseException:

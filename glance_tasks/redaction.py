@@ -6,12 +6,11 @@ from urllib import parse
 
 from oslo_utils import strutils
 
-# Bounded, and begun only where a word begins: without that a long text takes
-# time by the square of its length.
-_USERINFO = re.compile(
-    r"(?<![a-zA-Z0-9+.-])(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{0,30}://)"
-    r"[^/\s]{1,1024}@"
-)
+# From the slashes on, so that what stands before the scheme does not matter.
+# No other "//" is passed over, so a long text takes time by its length.
+_USERINFO = re.compile(r"//[^/\s]+@")
+# Where a text was cut off the "@" may be missing.
+_CUT_USERINFO = re.compile(r"//[^/\s]+\Z")
 # The names under which object stores sign addresses; whoever has the value
 # has the object.
 _SIGNED = re.compile(
@@ -19,32 +18,48 @@ _SIGNED = re.compile(
     r"|password|credential|expires)[\w.-]{0,64}=)[^&;\s'\"#]+"
 )
 _HEADER = re.compile(
-    r"(?i)(?P<name>\b(?:x-[a-z-]{0,32}token|authorization|cookie)['\"]?\s*[:=]"
-    r"\s*['\"]?)[^\s'\",;]+"
+    r"(?i)(?P<name>x-[a-z-]{0,32}(?:token|key)\\?['\"]?\s*[:=]"
+    r"\s*\\?['\"]?)[^\s'\",;\\]+"
+)
+# These may hold blanks, commas and quotes: "Digest username=..., response=".
+_LINE = re.compile(
+    r"(?i)(?P<name>(?:authorization|cookie)\\?['\"]?[ \t]*[:=][ \t]*)"
+    r"(?:(?P<quote>\\?['\"])(?:(?!(?P=quote))[^\r\n])+|[^\r\n]+)"
 )
 _BEARER = re.compile(r"(?i)\b(?P<kind>bearer|basic)\s+[\w.~+/=-]{8,}")
+
+# More than that a text is not looked at behind its limit.
+_MARGIN = 4096
 
 
 def redact(text: str) -> str:
     """Give ``text`` without passwords, tokens and signatures of addresses.
 
     Knows ``user:password@`` in addresses, signed query parameters,
-    ``Authorization`` values, and the key names of oslo.utils'
+    ``Authorization`` values, cookies, and the key names of oslo.utils'
     ``mask_password``. The replacement is ``***``.
     """
-    text = _USERINFO.sub(r"\g<scheme>***@", text)
-    text = _SIGNED.sub(r"\g<name>***", text)
-    text = _BEARER.sub(r"\g<kind> ***", text)
+    text = _USERINFO.sub("//***@", text)
+    # Headers before parameters: "?sig=Cookie: a" would lose its name.
+    text = _LINE.sub(_without_line, text)
     text = _HEADER.sub(r"\g<name>***", text)
-    return str(strutils.mask_password(text))
+    text = _BEARER.sub(r"\g<kind> ***", text)
+    text = str(strutils.mask_password(text))
+    return _SIGNED.sub(r"\g<name>***", text)
+
+
+def _without_line(found: re.Match[str]) -> str:
+    return f"{found['name']}{found['quote'] or ''}***"
 
 
 def clean(text: str, limit: int) -> str:
     """Give ``text`` redacted, no longer than ``limit`` characters or so, and
     in a form that every database takes.
     """
+    if len(text) > limit + _MARGIN:
+        text = _CUT_USERINFO.sub("//***", text[: limit + _MARGIN])
     # PostgreSQL takes no NUL in text, and lone surrogates are no UTF-8.
-    text = text[: 2 * limit].replace("\0", "\\0")
+    text = text.replace("\0", "\\0")
     text = redact(text.encode("utf-8", "replace").decode())
     return text if len(text) <= limit else f"{text[:limit]} ..."
 

@@ -33,6 +33,7 @@ def check(image: reader.Reader, limit: int) -> int:
     _require_alone(header)
     _require_geometry(image, header)
     refusal.require_size("qcow2", header.size, limit)
+    refusal.require_sectors("qcow2", header.size)
     _require_extensions(image, header)
     qcow2_tables.check(image, header)
     return header.size

@@ -35,3 +35,18 @@ def require_size(disk_format: str, virtual_size: int, limit: int) -> None:
             f"the {disk_format} image holds a disk of {virtual_size} bytes;"
             " expected at least one"
         )
+
+
+def require_sectors(disk_format: str, virtual_size: int) -> None:
+    """Refuse a disk that ends within a sector of 512 bytes.
+
+    qemu 7.2 makes it longer in a VDI, shorter in a QCOW2 or a VHD, so the
+    disk would have another size than was told here.
+
+    :raises UnsafeImage: ``image_malformed``
+    """
+    if virtual_size % 512:
+        raise malformed(
+            f"the disk in the {disk_format} image has {virtual_size} bytes;"
+            " expected whole sectors of 512"
+        )

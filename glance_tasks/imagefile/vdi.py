@@ -31,16 +31,14 @@ def check(image: reader.Reader, limit: int) -> int:
         "<QIIII", header, 368
     )
     refusal.require_size("vdi", size, limit)
-    if (
-        sector != 512
-        or block != _BLOCK
-        or extra
-        or blocks != -(-size // _BLOCK)
-    ):
+    refusal.require_sectors("vdi", size)
+    needed = -(-size // _BLOCK)
+    # More blocks than that would have us read a table of 4 GiB.
+    if sector != 512 or block != _BLOCK or extra or blocks != needed:
         raise refusal.malformed(
             f"the vdi image has {blocks} blocks of {block}+{extra} bytes in"
-            f" sectors of {sector}; expected blocks of {_BLOCK} bytes, as many"
-            f" as its {size} need, and sectors of 512"
+            f" sectors of {sector}; expected {needed} blocks of {_BLOCK} bytes"
+            f" for its {size}, and sectors of 512"
         )
     _require_blocks(image, table, data, blocks, allocated)
     return int(size)

@@ -83,6 +83,7 @@ def check(image: reader.Reader, limit: int) -> int:
     footer = Footer.parse(data)
     _require_type(footer.disk_type)
     refusal.require_size("vhd", footer.current_size, limit)
+    refusal.require_sectors("vhd", footer.current_size)
     if footer.disk_type == _FIXED:
         _require_fixed(image, footer)
     else:

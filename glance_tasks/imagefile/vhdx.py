@@ -170,7 +170,7 @@ def _known_regions(
 
 
 def _items(image: reader.Reader, region: Region) -> Mapping[uuid.UUID, bytes]:
-    """Give the metadata's items."""
+    """Give the metadata's items; of unknown ones that they are there."""
     table = image.at(region.offset, _TABLE_LENGTH, "vhdx metadata")
     magic, _, count = struct.unpack_from("<8sHH", table, 0)
     if magic != b"metadata" or count > _MAX_ENTRIES:
@@ -196,9 +196,9 @@ def _items(image: reader.Reader, region: Region) -> Mapping[uuid.UUID, bytes]:
                 f" {offset} in its metadata; expected it once, within"
                 f" {region.length} bytes"
             )
-        # 2,047 unknown ones of 1 MiB each would not be small.
-        known = length if kind in _LENGTHS else 0
-        items[kind] = image.at(region.offset + offset, known, "vhdx item")
+        # Others may be as long as the region, and there may be 2,000 of them.
+        length = _LENGTHS.get(kind, 0)
+        items[kind] = image.at(region.offset + offset, length, "vhdx item")
     missing = {_PARAMETERS, _DISK_SIZE, _LOGICAL_SECTOR} - items.keys()
     if missing:
         raise refusal.malformed(

@@ -70,7 +70,7 @@ def _of_error(
     if isinstance(error, exceptions.TaskError):
         return task.Failure(
             code=error.code,
-            summary=redaction.clean(str(error), MAX_TEXT),
+            summary=redaction.clean(_text(error), MAX_TEXT),
             advice=redaction.clean(error.advice, MAX_TEXT),
             retryable=error.retryable,
             step=step,
@@ -92,7 +92,9 @@ def _detail(error: BaseException | None) -> dict[str, Any]:
     if not isinstance(error, exceptions.TaskError):
         return {}
     return {
-        str(key): redaction.clean(str(value), MAX_TEXT)
+        redaction.clean(_text(key), MAX_TEXT): redaction.clean(
+            _text(value), MAX_TEXT
+        )
         for key, value in error.detail.items()
     }
 
@@ -108,8 +110,8 @@ def _traceback(failure: taskflow_failure.Failure) -> str:
     return redaction.clean(text, MAX_TRACEBACK)
 
 
-def _text(error: BaseException) -> str:
+def _text(value: object) -> str:
     try:
-        return str(error)
+        return str(value)
     except BaseException as broken:  # noqa: BLE001 - a foreign __str__
         return f"(its text raised {type(broken).__name__})"

@@ -82,9 +82,11 @@ def read(uri: str, status: int, head: message.Message) -> Answer | None:
     if found is None:
         return None
     first, last = int(found[1]), int(found[2])
+    total = None if found[3] == "*" else int(found[3])
+    if not first <= last < (last + 1 if total is None else total):
+        return None
     if length not in (None, last - first + 1):
         return None
-    total = None if found[3] == "*" else int(found[3])
     return Answer(_identity(head, total), first, length, chunked)
 
 

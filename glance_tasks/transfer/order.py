@@ -55,7 +55,9 @@ class Order:
             identity = endpoint.Identity(**record.header["identity"])
         except (KeyError, TypeError):
             return None
-        return identity if self.header(identity) == record.header else None
+        if not _may_be(identity) or self.header(identity) != record.header:
+            return None
+        return identity
 
     def check_size(self, size: int) -> None:
         """Check that the file may have ``size`` bytes.
@@ -68,3 +70,15 @@ class Order:
                 f" {self.max_bytes}",
                 code="source_too_big",
             )
+
+
+def _may_be(identity: endpoint.Identity) -> bool:
+    """Tell whether a source can have said that; a damaged ledger may not."""
+    validator, length = identity.validator, identity.length
+    if length is not None and type(length) is not int:
+        return False
+    return validator is None or (
+        isinstance(validator, str)
+        and validator.isascii()
+        and validator.isprintable()
+    )

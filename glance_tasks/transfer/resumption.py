@@ -28,17 +28,25 @@ class Remains(NamedTuple):
 
 
 def finished(order: orders.Order) -> ledger.Mark | None:
-    """Give the last mark if the whole file is there already."""
+    """Give the last mark if the whole file is there already, verified."""
     record = ledger.read(order.path)
     if record is None or record.done is None:
         return None
-    if order.identity(record) is None:
+    identity, size = order.identity(record), workfile.size(order.path)
+    if identity is None or size != record.done.offset:
+        return None
+    if identity.length not in (None, size):
+        return None
+    fd = workfile.open_existing(order.path)
+    if fd is None:
         return None
     try:
-        size = order.path.lstat().st_size
-    except FileNotFoundError:
-        return None
-    return record.done if size == record.done.offset else None
+        good, _ = _verified(order, fd, record, size)
+    finally:
+        os.close(fd)
+    # The last mark may be a second one at the offset of the one before.
+    same = good.marks and good.marks[-1].digests == record.done.digests
+    return record.done if same and good.offset == size else None
 
 
 def pick_up(order: orders.Order) -> Remains | None:

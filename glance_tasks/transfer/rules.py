@@ -147,7 +147,12 @@ class FetchRules:
             parts = parse.urlsplit(uri)
             host, port = parts.hostname or "", parts.port
         except ValueError as error:
-            raise refusal(f"{shown} is not a valid address") from error
+            # Not the address: "http://user:pass#word@host" has the password
+            # where the port should be.
+            raise refusal(
+                "the address has no valid host and port; expected such as"
+                " http://images.example:8080/disk"
+            ) from error
         port = DEFAULT_PORTS[scheme] if port is None else port
         if self.ports and port not in self.ports:
             known = ", ".join(map(str, self.ports))

@@ -28,6 +28,13 @@ class BadRepr(Exception):
         raise RuntimeError("no picture")
 
 
+class Unspeakable:
+    """An object that cannot be told."""
+
+    def __str__(self):
+        raise RuntimeError("no word")
+
+
 def answered():
     answer = requests.Response()
     answer.status_code = 503
@@ -60,6 +67,8 @@ KINDS = {
     "huge": ValueError("x" * 2_000_000),
     "address": ValueError(f"cannot open {ADDRESS}"),
     "told": gt.TaskError("so", code="check_refused", detail={"a": object()}),
+    "unspeakable told": gt.TaskError("so", detail={"a": Unspeakable()}),
+    "key told": gt.TaskError("so", detail={ADDRESS: 1, "a\0b\ud800": 2}),
     "own code": gt.TaskError("so", code="own", advice="pray", retryable=True),
     "huge told": gt.TaskError("x" * 2_000_000, advice="y" * 2_000_000),
     "nul told": gt.TaskError("a\0b", advice="c\0d"),

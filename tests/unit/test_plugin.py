@@ -118,6 +118,21 @@ def test_a_result_that_is_not_json_is_a_failure_in_words(given):
     assert e.value.code == "result_invalid"
 
 
+def nested(depth):
+    value = {}
+    for number in range(depth - 1):
+        value = [value] if number % 2 else {"a": value}
+    return value
+
+
+def test_a_result_that_is_too_deep_is_a_failure_in_words():
+    with pytest.raises(gt.TaskError, match="more than 100 deep") as caught:
+        Give(nested(101)).execute()
+
+    assert caught.value.code == "result_invalid"
+    assert Give(nested(100)).execute() == nested(100)
+
+
 def test_a_result_that_is_too_large_is_a_failure_in_words():
     with pytest.raises(gt.TaskError, match="expected at most 65536") as caught:
         Give("x" * plugin.MAX_RESULT_BYTES).execute()

@@ -35,10 +35,29 @@ CANARY = "s3kr1t-CANARY"
         '{{"auth_token": "{}"}}',
         "--password {}",
         "X-Auth-Token: {}",
+        "X-Auth-Key: {}",
+        "Authorization: Token {}",
+        "{{'Authorization': 'AWS id:{}'}}",
+        'Authorization: Digest username="a", response="{}"',
+        "Cookie: a=1; session={}",
+        "?sig=Cookie: a=1; session={}",
+        "0Authorization: Token {}",
+        "2.http://user:{}@host/path",
+        "location: //user:{}@host/path",
     ],
 )
 def test_a_credential_is_taken_out(text):
     assert CANARY not in redaction.redact(text.format(CANARY))
+
+
+def test_a_credential_that_is_cut_off_is_taken_out_too():
+    text = f"{'a' * 4000} http://user:{CANARY}{'b' * 4000}@host/path"
+
+    for limit in (1, 10, 4000, 4030, 4200):
+        kept = redaction.clean(text, limit)
+
+        assert CANARY not in kept
+        assert len(kept) <= limit + 4
 
 
 def test_several_credentials_are_taken_out():

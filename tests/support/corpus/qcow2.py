@@ -59,6 +59,7 @@ def tables(*offsets: int) -> bytes:
 
 
 HOSTILE: dict[str, tuple[str, specimen.Content]] = {
+    "half a sector": ("image_malformed", crafted.qcow2(size=(1 << 30) - 256)),
     "a backing file": (
         "unsafe_image",
         crafted.qcow2(backing_file_offset=512, backing_file_size=11),

@@ -16,7 +16,11 @@ HOSTILE: dict[str, tuple[str, specimen.Content]] = {
     "blocks of 1 byte": ("image_malformed", crafted.vdi(block=1)),
     "bytes before each block": ("image_malformed", crafted.vdi(extra=512)),
     "too few blocks": ("image_malformed", crafted.vdi(blocks=3)),
-    "a block too many": ("image_malformed", crafted.vdi(blocks=5)),
+    "more blocks than its disk has": (
+        "image_malformed",
+        crafted.vdi(blocks=5),
+    ),
+    "half a sector": ("image_malformed", crafted.vdi(size=(4 << 20) - 256)),
     "millions of blocks": (
         "image_malformed",
         crafted.vdi(blocks=(1 << 32) - 1),

@@ -16,6 +16,10 @@ HOSTILE: dict[str, tuple[str, specimen.Content]] = {
     "a parent's place": ("unsafe_image", crafted.vhd(parent=LOCATOR)),
     "an unknown type": ("image_malformed", crafted.vhd(disk_type=7)),
     "a wrong checksum": ("image_malformed", crafted.vhd_fixed(checksum=1)),
+    "half a sector": (
+        "image_malformed",
+        crafted.vhd_fixed(current_size=(1 << 20) - 256),
+    ),
     "a fixed disk larger than the file": (
         "image_malformed",
         crafted.vhd_fixed(current_size=2 << 20),

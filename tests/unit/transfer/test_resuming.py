@@ -69,7 +69,39 @@ def test_a_finished_fetch_asks_nobody(source, uri, path):
 
     assert second.digests == first.digests
     assert len(source.requests) == 1
-    assert progress.reports == [(len(BODY), len(BODY))]
+    assert progress.reports[-1] == (len(BODY), len(BODY))
+
+
+def test_a_finished_fetch_with_other_bytes_is_fetched_from_there(
+    source, uri, path
+):
+    fetching.fetch(uri, path, chunk_size=CHUNK)
+    with path.open("r+b") as file:
+        file.seek(500_000)
+        file.write(bytes(10))
+
+    go_on(uri, path)
+
+    assert 400_000 < source.requests[1].start <= 500_000
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"length": 1000000', '"length": "1000000"'),
+        ('"validator": "', '"validator": "\\n'),
+        ('"validator": "', '"validator": "\\u00e9'),
+        ('"sha512": "', '"sha512": "0'),
+    ],
+)
+def test_a_damaged_ledger_costs_no_more_than_its_bytes(uri, path, old, new):
+    begin(uri, path)
+    place = ledger.beside(path)
+    text = place.read_text()
+    assert old in text
+    place.write_text(text.replace(old, new))
+
+    go_on(uri, path)
 
 
 def test_a_finished_fetch_of_which_the_end_is_gone_goes_on(source, uri, path):

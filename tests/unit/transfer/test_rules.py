@@ -65,6 +65,13 @@ def test_an_address_that_breaks_a_rule_is_refused(uri):
     refused(uri)
 
 
+@pytest.mark.parametrize("sign", ["#", "?", "/"])
+def test_a_password_is_not_shown_where_a_sign_in_it_ends_the_host(sign):
+    error = refused(f"http://user:s3kr1t{sign}more@images.example/a")
+
+    assert "s3kr1t" not in str(error)
+
+
 @pytest.mark.parametrize(
     "host",
     [
