@@ -42,10 +42,9 @@ class Written:
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
         if event == "open" and isinstance(args[0], str | bytes):
             path, _, flags = args
-            if not isinstance(flags, int) or not flags & _WRITING:
-                return
-            # Of a file without a name this is the directory.
-            if flags & os.O_TMPFILE != os.O_TMPFILE:
+            # A file without a name is told of as its directory.
+            writes = isinstance(flags, int) and flags & _WRITING
+            if writes and not os.path.isdir(path):
                 self.paths.add(os.path.realpath(os.fsdecode(path)))
         elif event in ("os.rename", "os.link", "os.symlink"):
             with contextlib.suppress(TypeError):
