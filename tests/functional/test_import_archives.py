@@ -52,7 +52,7 @@ def test_a_packed_raw_disk_is_imported(tmp_path, server, disk, kind, target):
         found = stored(engine, task)
         (image,) = engine.catalogue.find()
 
-    assert task.result["disk_format"] == target or "raw"
+    assert task.result["disk_format"] == (target or "raw")
     assert task.result["virtual_size"] == 4 * MIB
     assert image.container_format == "bare"
     assert image.os_hash_value == hashlib.sha512(found).hexdigest()
