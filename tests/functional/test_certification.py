@@ -190,7 +190,7 @@ def test_the_command_prints_a_certificate_and_exits_with_0(here):
     assert "Certificate of 'import'" in done.out
     assert "seed 7" in done.out
     assert "passed: " in done.out
-    assert "rerun: 9 trials, 0 failed" in done.err
+    assert "rerun: 11 trials, 0 failed" in done.err
 
 
 def test_the_command_exits_with_1_where_a_fault_is(here):
