@@ -185,12 +185,15 @@ def test_the_check_vetoes_an_import_by_configuration(
 
 
 @pytest.fixture(scope="module")
-def kit(programs, built):
-    """The same with the test kit added."""
+def kit(built, tmp_path_factory):
+    """An environment with the test kit and the deployer's package; its bin."""
     (wheel,) = built.glob("*.whl")
-    words = ["install", "-q", f"{wheel}[testing]"]
-    environments.run(programs / "pip", *words, cwd=built)
-    return programs
+    package = tmp_path_factory.mktemp("kit") / "package"
+    shutil.copytree(DEPLOYER, package)
+    made = environments.make(package.parent)
+    words = ["install", "-q", f"{wheel}[testing]", package]
+    environments.run(made / "pip", *words, cwd=package)
+    return made
 
 
 def documented(beginning):
