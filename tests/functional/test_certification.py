@@ -8,6 +8,7 @@ import pytest
 from glance_tasks import exceptions
 from glance_tasks.testing.certification import certifier
 from glance_tasks.testing.certification import kinds
+from glance_tasks.testing.certification import patience
 from glance_tasks.testing.certification import subject
 from tests.support import flawed_types
 from tests.support import installation
@@ -160,6 +161,16 @@ def test_a_type_that_fails_undisturbed_is_not_tried_further():
 
     assert [count.kind for count in done.counts] == ["plain"]
     assert "source_not_found" in done.faults[0].text
+
+
+def test_a_type_that_never_ends_does_not_keep_the_certification(monkeypatch):
+    monkeypatch.setattr(patience, "LIMIT_S", 3.0)
+
+    done = make_certifier(flawed_types.NeverEnds).certify()
+
+    assert [fault.text for fault in done.faults] == [
+        "it does not end within 3 s"
+    ]
 
 
 @pytest.mark.parametrize("number", [1, 5, 12])

@@ -279,6 +279,18 @@ class SharesAName(Good):
     gather = _CommonGather
 
 
+class _EndlessDeliver(Deliver):
+    def execute(self, image_id, gathered, to):
+        while True:
+            pass
+
+
+class NeverEnds(Good):
+    """An atom that goes on for ever and hears nothing."""
+
+    deliver = _EndlessDeliver
+
+
 #: The types with a fault, and the kind of trial that must find it.
 FLAWED = {
     Appends: ("rerun", "Deliver executed twice"),

@@ -2,6 +2,7 @@
 """Certifies a task type: makes all trials, or one of them again."""
 
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import random
@@ -13,6 +14,7 @@ from glance_tasks.testing.certification import certificate
 from glance_tasks.testing.certification import grounds
 from glance_tasks.testing.certification import kinds
 from glance_tasks.testing.certification import lives
+from glance_tasks.testing.certification import patience
 from glance_tasks.testing.certification import processes
 from glance_tasks.testing.certification import subject as subjects
 from glance_tasks.testing.certification.kinds import cancel
@@ -141,12 +143,15 @@ class Certifier:
         kind = {kind.name: kind for kind in KINDS}.get(name)
         with self._places.opened():
             case = cases.Case(self._places, self._subject.inputs[number])
-            wrong = case.look()
+            wrong = _patiently(case.look)
             if kind is None or wrong:
                 return [
                     certificate.Fault(_LOOK, token, text) for text in wrong
                 ]
-            _check(kind, case, variant, token)
+            known, faults = _variants(kind, case, number)
+            if faults:
+                return faults
+            _check(kind, known, variant, token)
             return self._trial(kind, case, variant, token)
 
     def _parts(self, token: str) -> tuple[int, str, str]:
@@ -175,10 +180,7 @@ class Certifier:
         failed = 0
         for number, case in enumerate(these):
             token = f"{number}/{_LOOK}"
-            try:
-                wrong = case.look()
-            except lives.NoEnd as error:
-                wrong = [str(error)]
+            wrong = _patiently(case.look)
             failed += bool(wrong)
             found += [certificate.Fault(_LOOK, token, t) for t in wrong]
         count = certificate.Count(
@@ -198,8 +200,9 @@ class Certifier:
         absent = kind.absence()
         there = made = failed = 0
         for number, case in enumerate(these if absent is None else ()):
-            variants = kind.variants(case)
-            there += len(variants)
+            variants, wrong = _variants(kind, case, number)
+            there, failed = there + len(variants), failed + bool(wrong)
+            found += wrong
             for variant in self._chosen(kind, variants):
                 token = f"{number}/{kind.name}:{variant}"
                 faults = self._trial(kind, case, variant, token)
@@ -219,24 +222,52 @@ class Certifier:
     def _trial(
         self, kind: kinds.Kind, case: cases.Case, variant: str, token: str
     ) -> list[certificate.Fault]:
-        texts: list[str] = []
-        try:
-            texts += kind.run(case, variant)
-        except (lives.NoEnd, processes.Stuck) as error:
-            texts.append(str(error))
-        except Exception as error:  # noqa: BLE001 - a type breaks anything
-            texts.append(f"the run broke: {type(error).__name__}: {error}")
+        texts = _patiently(lambda: kind.run(case, variant))
         return [
             certificate.Fault(kind.name, token, text)
             for text in dict.fromkeys(texts)
         ]
 
 
+def _patiently(work: Callable[[], Iterable[str]]) -> list[str]:
+    """Give what is wrong, whatever the type does to the trial."""
+    wrong: list[str] = []
+    with patience.limited() as limit:
+        try:
+            wrong += work()
+        except (lives.NoEnd, processes.Stuck) as error:
+            wrong.append(str(error))
+        except Exception as error:  # noqa: BLE001 - a type breaks anything
+            wrong.append(f"the run broke: {type(error).__name__}: {error}")
+    if limit.lost:
+        return [f"it does not end within {patience.LIMIT_S:.0f} s"]
+    return wrong
+
+
+def _variants(
+    kind: kinds.Kind, case: cases.Case, number: int
+) -> tuple[list[str], list[certificate.Fault]]:
+    """Give the variants of a kind, or what keeps them from being counted.
+
+    To count what may be cut the task runs, and fails, and may not end.
+    """
+    found: list[str] = []
+
+    def fill() -> list[str]:
+        found.extend(kind.variants(case))
+        return []
+
+    wrong = [
+        certificate.Fault(kind.name, f"{number}/{kind.name}", text)
+        for text in _patiently(fill)
+    ]
+    return found, wrong
+
+
 def _check(
-    kind: kinds.Kind, case: cases.Case, variant: str, token: str
+    kind: kinds.Kind, known: list[str], variant: str, token: str
 ) -> None:
     """Refuse what is no variant; how many points there are may differ."""
-    known = kind.variants(case)
     atoms = {one.rpartition(":")[0] for one in known}
     atom, _, number = variant.rpartition(":")
     point = number.isdigit() and atom in atoms and kind.costly(variant)
