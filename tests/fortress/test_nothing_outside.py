@@ -138,13 +138,14 @@ def test_only_the_programs_that_are_meant_to_run_are_started(watched):
 def test_python_s_own_account_is_the_same(watched, canary):
     opened = [what for kind, what in watched.audited if kind == "open"]
     connected = {
-        what.rpartition(",")[0] or pathlib.Path(what).name
+        # qemu-nbd's socket has a name of the kernel's, which is no file.
+        "qemu-nbd" if what.startswith("b'\\x00") else what.rpartition(",")[0]
         for kind, what in watched.audited
         if kind == "socket.connect"
     }
 
     assert not [path for path in opened if canary.name in path]
-    assert connected == {"('127.0.0.1'", "nbd"}
+    assert connected == {"('127.0.0.1'", "qemu-nbd"}
 
 
 def test_what_is_opened_elsewhere_would_be_seen(
