@@ -75,7 +75,7 @@ def test_digests_and_file_are_those_of_the_pieces_in_order(
         written.extend(piece)
 
     states = digest.fresh_states(ALGORITHMS)
-    so_far = b""
+    so_far, snapshots = b"", []
     with digest.Digests(
         states, write=write, buffers=buffers, size=64
     ) as digests:
@@ -85,7 +85,9 @@ def test_digests_and_file_are_those_of_the_pieces_in_order(
             digests.update(buffer)
             so_far += piece
             if number in looked:
-                assert digests.snapshot().hexdigests() == digests_of(so_far)
+                snapshots.append((digests.snapshot(), digests_of(so_far)))
+        for snapshot, expected in snapshots:
+            assert snapshot.hexdigests() == expected
         assert digests.hexdigests() == digests_of(so_far)
         assert digests.offset == len(so_far)
 

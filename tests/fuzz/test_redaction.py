@@ -23,6 +23,8 @@ def secrets(signs):
 # What may stand in a value unquoted, as whoever made it would have written.
 TOKEN = secrets("._~+/=-")
 PASSWORD = secrets("!$&()*+,;=:@._~%-'\"<>^`{|}[]")
+# Longer than what is looked at behind a limit.
+LONG = st.integers(0, 9000).map(lambda n: f"{CANARY}{'b' * n}{CANARY}")
 names = st.text(WORD, max_size=8)
 
 
@@ -33,6 +35,7 @@ def told(form, *drawn):
 carriers = st.one_of(
     told("http://{}:{}@host/path", names, PASSWORD),
     told("swift+https://{}@host:80", PASSWORD),
+    told("http://user:{}@host:80", LONG),
     told("//{}:{}@host", names, PASSWORD),
     told("https://h/x?a=1&X-Amz-Signature={}", TOKEN),
     told("https://h/x?temp_url_sig={}&temp_url_expires=1", TOKEN),

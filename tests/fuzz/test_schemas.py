@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 import pytest
 
 import glance_tasks as gt
+from glance_tasks import engine as gt_engine
 from glance_tasks import exceptions
 from glance_tasks import plugin
 from glance_tasks import schema
@@ -171,7 +172,13 @@ def test_a_submission_is_a_task_or_a_refusal(
 
 
 @fuzzing.examples(300)
-@hypothesis.given(st.dictionaries(texts, scalars, max_size=3), values, texts)
+@hypothesis.given(
+    st.dictionaries(
+        st.sampled_from(gt_engine.FILTERS) | texts, scalars, max_size=3
+    ),
+    values,
+    texts,
+)
 def test_a_listing_is_a_list_or_a_refusal(engine, filters, limit, marker):
     try:
         found = engine.find(

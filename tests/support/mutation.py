@@ -34,7 +34,7 @@ _VMDK = {
 }
 _VHD = {
     **{-512 + 16: ">Q", -512 + 48: ">Q", -512 + 60: ">I", -512 + 28: ">I"},
-    **{16: ">Q", 48: ">Q", 60: ">I", 512 + 8: ">Q", 512 + 16: ">Q"},
+    **{16: ">Q", 512 + 8: ">Q", 512 + 16: ">Q"},
     **{512 + 24: ">I", 512 + 28: ">I", 512 + 32: ">I", 512 + 40: ">Q"},
 }
 _REGION, _ITEM = (192 << 10) + 16, 2 * MIB + 32
@@ -106,19 +106,22 @@ _MADE = {
 }
 
 
+_STREAM = crafted.DESCRIPTOR.replace("monolithicSparse", "streamOptimized")
+_CRAFTED: Mapping[str, tuple[bytes, ...]] = {
+    "raw": (crafted.partitioned(),),
+    "iso": (crafted.iso(), crafted.iso(partitions=False)),
+    "qcow2": (crafted.qcow2(),),
+    "vmdk": (crafted.vmdk(), crafted.vmdk(_STREAM, footer={})),
+    "vhd": (crafted.vhd(), crafted.vhd_fixed()),
+    "vhdx": (crafted.vhdx(),),
+    "vdi": (crafted.vdi(),),
+}
+
+
 @functools.cache
 def honest() -> Mapping[str, tuple[bytes, ...]]:
     """Give good images by Glance's names: crafted, and made by qemu-img."""
-    footer = crafted.DESCRIPTOR.replace("monolithicSparse", "streamOptimized")
-    good: dict[str, tuple[bytes, ...]] = {
-        "raw": (crafted.partitioned(),),
-        "iso": (crafted.iso(), crafted.iso(partitions=False)),
-        "qcow2": (crafted.qcow2(),),
-        "vmdk": (crafted.vmdk(), crafted.vmdk(footer, footer={})),
-        "vhd": (crafted.vhd(), crafted.vhd_fixed()),
-        "vhdx": (crafted.vhdx(),),
-        "vdi": (crafted.vdi(),),
-    }
+    good = dict(_CRAFTED)
     with tempfile.TemporaryDirectory() as name:
         home = pathlib.Path(name)
         images.disk(home / "disk", MIB)
@@ -152,6 +155,14 @@ class Mutant:
         printer.text(f"<{self.declared}, {len(self.data)}+{self.hole} bytes>")
 
 
+def bloated(declared: str) -> Mutant:
+    """Give a file that claims a table as long as its hole."""
+    data = bytearray(_CRAFTED[declared][0])
+    grow_table(declared, data, 1 << 28)
+    repair(declared, data)
+    return Mutant(declared, bytes(data), 6 << 30)
+
+
 @st.composite
 def mutants(draw: st.DrawFn) -> Mutant:
     """Draw a file that is nearly an image of the format declared for it."""
@@ -170,16 +181,17 @@ def mutants(draw: st.DrawFn) -> Mutant:
 
 
 # Up to 256 MiB of a hole are read.
-_HOLES = st.sampled_from([0] * 12 + [1, 511, MIB, 16 * MIB, 6 << 30])
+_HOLES = st.sampled_from([0] * 9 + [1, 511, MIB, 6 << 30, 6 << 30])
 
 
-def _numbers(size: int, bits: int) -> st.SearchStrategy[int]:
+def _numbers(now: int, size: int, bits: int) -> st.SearchStrategy[int]:
+    """Draw the value of a field of a file of ``size`` bytes."""
     edges = {0, 1, 2, 3, 4, 512, size, size // 512, size // MIB, 5 << 30}
     edges |= {1 << n for n in range(3, 64, 3)}
     near = st.builds(
         lambda edge, by: edge + by,
-        st.sampled_from(sorted(edges)),
-        st.integers(-1, 1),
+        st.sampled_from(sorted(edges)) | st.just(now),
+        st.sampled_from([0, 0, -1, 1, -256]),
     )
     top = (1 << bits) - 1
     full = st.one_of(near, st.integers(0, top), st.just(top))
@@ -190,8 +202,10 @@ def _set_field(draw: st.DrawFn, real: str, data: bytearray) -> None:
     place = draw(st.sampled_from(sorted(FIELDS[real])))
     code = FIELDS[real][place]
     width = struct.calcsize(code)
-    value = draw(_numbers(len(data), 8 * width))
     place %= len(data)
+    held = bytes(data[place : place + width]).ljust(width, b"\0")
+    (now,) = struct.unpack(code, held)
+    value = draw(_numbers(now, len(data), 8 * width))
     data[place : place + width] = struct.pack(code, value)
 
 
@@ -209,14 +223,40 @@ def _set_word(draw: st.DrawFn, real: str, data: bytearray) -> None:
     data[place : place + len(word)] = word
 
 
+def _swap_words(draw: st.DrawFn, real: str, data: bytearray) -> None:
+    """Change what the descriptor of a VMDK says, keeping it whole."""
+    if real != "vmdk":
+        return
+    text = bytes(data[512 : 21 * 512]).rstrip(b"\0")
+    for _ in range(draw(st.integers(1, 3))):
+        old, new = draw(st.sampled_from(_SWAPS))
+        text = text.replace(old, new)
+    data[512 : 21 * 512] = text.ljust(20 * 512, b"\0")[: 20 * 512]
+
+
+_SWAPS = (
+    (b"parentCID=ffffffff", b"parentCID=00000001"),
+    (b"version=1\n", b'version=1\nparentFileNameHint="bait"\n'),
+    (b"SPARSE", b"FLAT"),
+    (b"disk.vmdk", b"/etc/hostname"),
+    (b"monolithicSparse", b"twoGbMaxExtentFlat"),
+    (b"# ", b"#"),
+    (b"\n", b"\r\n"),
+    (b"ddb", b" ddb"),
+)
+
+
 def _grow_table(draw: st.DrawFn, real: str, data: bytearray) -> None:
     """Make a table long, where only a file with a hole can hold it."""
-    if real not in _TABLES:
-        return
+    length = draw(st.sampled_from([1 << n for n in (10, 20, 26, 28, 30)]))
+    grow_table(real, data, length)
+
+
+def grow_table(real: str, data: bytearray, length: int) -> None:
+    """Claim a table of so many entries, without contradiction."""
     if real == "vhdx":
-        _fill_items(data, draw(st.sampled_from([0, 8, MIB - (64 << 10)])))
-    length = draw(st.sampled_from([1 << n for n in range(10, 32)]))
-    for place, code, value in _TABLES[real](length):
+        _fill_items(data, min(length, MIB - (64 << 10)))
+    for place, code, value in _TABLES.get(real, lambda n: [])(length):
         struct.pack_into(code, data, place, value)
 
 
@@ -230,7 +270,6 @@ _TABLES: Mapping[str, Any] = {
         (388, "<I", 0),
     ],
     "vhd": lambda n: [(512 + 28, ">I", n)],
-    "vhdx": lambda n: [],
 }
 
 
@@ -263,6 +302,7 @@ _CHANGES: tuple[Any, ...] = (
     _set_bytes,
     _set_word,
     _grow_table,
+    _swap_words,
 )
 
 
