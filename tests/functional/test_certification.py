@@ -173,6 +173,31 @@ def test_a_type_that_never_ends_does_not_keep_the_certification(monkeypatch):
     ]
 
 
+@pytest.mark.parametrize(
+    "inner",
+    [
+        {"type": "string"},
+        {"type": "array", "items": {"type": "string"}},
+        {"$ref": "#/$defs/login"},
+        {"type": "object"},
+    ],
+)
+def test_what_is_hidden_anywhere_in_an_input_is_a_secret(inner):
+    class Hiding(flawed_types.Good):
+        """Has a secret."""
+
+        input_schema = {
+            "properties": {"login": {"writeOnly": True, **inner}},
+            "$defs": {"login": {"type": "string"}},
+        }
+
+    for given in "open sesame", ["open sesame"], {"word": "open sesame"}:
+        found = subject.secrets(Hiding, {"login": given, "name": "openly"})
+
+        assert found == ["open sesame"]
+    assert subject.secrets(Hiding, {"login": "short"}) == []
+
+
 @pytest.mark.parametrize("number", [1, 5, 12])
 def test_a_sample_has_the_ends_of_every_atom(number):
     items = [f"{atom}:{n}" for atom in "abc" for n in range(10)]

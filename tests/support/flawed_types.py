@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A task type without a fault, and eight that have one each."""
+"""A task type without a fault, and others that have one each."""
 
 import contextlib
 import os
@@ -158,7 +158,7 @@ class _ArmDeliver(Deliver):
         return super().revert.__wrapped__(self, f"{image_id}-{arm}", to)
 
 
-# --- eight faults ------------------------------------------------------------
+# --- a fault each ------------------------------------------------------------
 
 
 class _AppendingDeliver(Deliver):
@@ -279,6 +279,19 @@ class SharesAName(Good):
     gather = _CommonGather
 
 
+class _GreedyDeliver(Deliver):
+    def revert(self, image_id, to, **kwargs):
+        self.run.fence.check()
+        for file in pathlib.Path(to).iterdir():
+            file.unlink()
+
+
+class UndoesTooMuch(Good):
+    """A revert that removes what others have there."""
+
+    deliver = _GreedyDeliver
+
+
 class _EndlessDeliver(Deliver):
     def execute(self, image_id, gathered, to):
         while True:
@@ -301,4 +314,5 @@ FLAWED = {
     Unfenced: ("freeze", "Deliver thawed"),
     TellsASecret: ("secret", "result"),
     SharesAName: ("shared", "image.raw is written by every task"),
+    UndoesTooMuch: ("undo", "does not leave scratch/somebody-elses"),
 }

@@ -13,6 +13,8 @@ from glance_tasks.testing.certification import ending
 from glance_tasks.testing.certification import ground
 from glance_tasks.testing.certification import grounds
 from glance_tasks.testing.certification import lives
+from glance_tasks.testing.certification import living
+from glance_tasks.testing.certification import processes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +33,12 @@ class Reference:
     atoms: tuple[str, ...]
     points: Mapping[disturbing.Place, int]
     gaps: Mapping[disturbing.Place, float]
+
+
+def _of(
+    figures: Mapping[disturbing.Place, Any], side: str
+) -> dict[disturbing.Place, Any]:
+    return {place: n for place, n in figures.items() if place[1] == side if n}
 
 
 class Case:
@@ -53,14 +61,22 @@ class Case:
 
     def look(self) -> list[str]:
         """Run it twice undisturbed; give what is wrong with that already."""
+        if dead := self._dead():
+            return [dead]
+        alive = living.Living()
         first, watch, before = self._undisturbed()
         second, again, _ = self._undisturbed()
         volatile = ending.unsteady(first, second)
         atoms = tuple(a for a, side in watch.order if side == "execute")
-        points = {p: n for p, n in watch.points.items() if n}
+        # What is undone has safe points too, and silences.
+        back = self._undoing(atoms)
+        points = {**_of(watch.points, "execute"), **_of(back.points, "revert")}
         gaps = {
-            place: min(watch.gaps[place], again.gaps.get(place, 0.0))
-            for place in watch.gaps
+            place: min(gap, again.gaps.get(place, gap))
+            for place, gap in {
+                **_of(watch.gaps, "execute"),
+                **_of(back.gaps, "revert"),
+            }.items()
         }
         self.reference = Reference(
             first, volatile, before, atoms, points, gaps
@@ -68,8 +84,44 @@ class Case:
         if first.status != "success":
             return [f"undisturbed it ends as {first.code}: {first.message}"]
         return [
-            f"a second run differs: {difference}"
-            for difference in ending.differences(first, second, volatile)
+            *alive.leaks(),
+            *(
+                f"a second run differs: {difference}"
+                for difference in ending.differences(first, second, volatile)
+            ),
+        ]
+
+    def _dead(self) -> str | None:
+        """Say how a process ends that runs it, if before the task does."""
+        with (
+            self.fresh() as place,
+            processes.started(place, submit=True) as worker,
+        ):
+            if worker.answer() is None:
+                code = worker.process.returncode
+                return f"it ends its process, with exit code {code}"
+        return None
+
+    def _undoing(self, atoms: tuple[str, ...]) -> disturbing.Disturbance:
+        """Have all of it undone; give what was seen of that."""
+        if not atoms:
+            return disturbing.Disturbance()
+        watch = disturbances.Fails(atoms[-1])
+        with self.fresh() as place:
+            lives.played(place, watch)
+        return watch
+
+    def notes(self) -> list[str]:
+        """Say what cannot be told of this type by these trials."""
+        silent = [
+            f"{atom} never looks at the stop signal: nothing was tried in its"
+            " midst"
+            for atom in self.reference.atoms
+            if (atom, "execute") not in self.reference.points
+        ]
+        return silent + [
+            f"{name} differs from run to run: not compared"
+            for name in sorted(self.reference.volatile)
         ]
 
     def _undisturbed(

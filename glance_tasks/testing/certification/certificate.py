@@ -45,6 +45,7 @@ class Certificate:
 
     :ivar version: of the type, ``major.minor``
     :ivar seed: the samples were drawn with it
+    :ivar notes: what could not be told of the type, a line each
     :ivar seconds: that it took
     """
 
@@ -54,6 +55,7 @@ class Certificate:
     seed: int
     counts: tuple[Count, ...]
     faults: tuple[Fault, ...]
+    notes: tuple[str, ...]
     seconds: float
 
     @property
@@ -74,6 +76,14 @@ class Certificate:
             "made": self.made,
         }
 
+    def _alike(self) -> Iterator[list[Fault]]:
+        """Give the faults that say the same of other trials together."""
+        alike: dict[tuple[str, str], list[Fault]] = {}
+        for fault in self.faults:
+            said = fault.text.rpartition(": ")[2]
+            alike.setdefault((fault.kind, said), []).append(fault)
+        yield from alike.values()
+
     def lines(self, again: str = "") -> Iterator[str]:
         """Give the certificate as text, a line at a time.
 
@@ -92,9 +102,14 @@ class Certificate:
             if count.absent:
                 yield f"  {'':8} not tried here: {count.absent}"
         yield ""
-        for fault in self.faults:
+        for note in self.notes:
+            yield f"note: {note}"
+        for alike in self._alike():
+            fault, more = alike[0], len(alike) - 1
             yield f"FAULT {fault.kind}: {fault.text}"
             yield f"      see it again: {again} --replay {fault.token}"
+            if more:
+                yield f"      and in {more} more trials of this kind"
         word = "passed" if self.passed else "FAILED"
         yield (
             f"{word}: {self.made} trials, {len(self.faults)} faults,"

@@ -131,6 +131,7 @@ class Certifier:
             seed=self._seed,
             counts=tuple(counts),
             faults=tuple(found),
+            notes=() if found and len(counts) == 1 else _notes(these),
             seconds=time.monotonic() - began,
         )
 
@@ -159,7 +160,11 @@ class Certifier:
         name, _, variant = rest.partition(":")
         known = {_LOOK, *(kind.name for kind in KINDS)}
         inputs = len(self._subject.inputs)
-        if not number.isdigit() or int(number) >= inputs or name not in known:
+        if (
+            not number.isdecimal()
+            or int(number) >= inputs
+            or name not in known
+        ):
             raise exceptions.InvalidInput(
                 [
                     (
@@ -229,6 +234,12 @@ class Certifier:
         ]
 
 
+def _notes(these: Sequence[cases.Case]) -> tuple[str, ...]:
+    return tuple(
+        dict.fromkeys(note for case in these for note in case.notes())
+    )
+
+
 def _patiently(work: Callable[[], Iterable[str]]) -> list[str]:
     """Give what is wrong, whatever the type does to the trial."""
     wrong: list[str] = []
@@ -270,7 +281,7 @@ def _check(
     """Refuse what is no variant; how many points there are may differ."""
     atoms = {one.rpartition(":")[0] for one in known}
     atom, _, number = variant.rpartition(":")
-    point = number.isdigit() and atom in atoms and kind.costly(variant)
+    point = number.isdecimal() and atom in atoms and kind.costly(variant)
     if variant not in known and not point:
         raise exceptions.InvalidInput(
             [

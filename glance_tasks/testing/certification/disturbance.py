@@ -70,7 +70,7 @@ class Probe:
         self._signal, self._disturbance = signal, disturbance
         self._local = threading.local()
         self._last: Place | None = None
-        self._since = time.monotonic()
+        self._since: dict[Place, float] = {}
 
     def check(self) -> None:
         """Return at once while the run may go on; see the port."""
@@ -90,7 +90,7 @@ class Probe:
     def inside(self, place: Place) -> Iterator[None]:
         """Say that this thread is in ``place`` meanwhile."""
         self._local.place = self._last = place
-        self._since = time.monotonic()
+        self._since[place] = time.monotonic()
         self._disturbance.order.append(place)
         self._disturbance.passed(place, 0)
         try:
@@ -111,8 +111,9 @@ class Probe:
     def _note_gap(self, place: Place) -> None:
         now = time.monotonic()
         gaps = self._disturbance.gaps
-        gaps[place] = max(gaps.get(place, 0.0), now - self._since)
-        self._since = now
+        gap = now - self._since.get(place, now)
+        gaps[place] = max(gaps.get(place, 0.0), gap)
+        self._since[place] = now
 
 
 def disturbed(

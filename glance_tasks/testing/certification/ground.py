@@ -50,6 +50,9 @@ class Ground:
         """Make the directories."""
         for part in ("data", "scratch", "tmp"):
             (pathlib.Path(self.home) / part).mkdir(parents=True)
+        # Undoing one's own must not undo what others have there.
+        stranger = pathlib.Path(self.home) / "scratch" / "somebody-elses"
+        stranger.write_text("not yours")
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:

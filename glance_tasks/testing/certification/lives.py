@@ -4,6 +4,7 @@
 from collections.abc import Callable
 import contextlib
 import functools
+import threading
 
 import sqlalchemy as sa
 
@@ -17,6 +18,9 @@ from glance_tasks.testing import cuts
 from glance_tasks.testing.certification import disturbance as disturbing
 from glance_tasks.testing.certification import ending
 from glance_tasks.testing.certification import ground
+
+# Of the executor for parallel types.
+_THREADS = 4
 
 # Seconds; a trial makes leases lapse itself.
 _TTL = 600.0
@@ -32,7 +36,16 @@ class NoEnd(Exception):
 @functools.cache
 def _pool() -> executor.CountingExecutor:
     # To end one takes a second; the interpreter ends this one.
-    return executor.CountingExecutor(4)
+    return executor.CountingExecutor(_THREADS)
+
+
+def warm_up() -> None:
+    """Start the threads that all runs share, so that they are known."""
+    together = threading.Barrier(_THREADS + 1)
+    for _ in range(_THREADS):
+        _pool().submit(together.wait)
+    together.wait()
+    _pool().join()
 
 
 def submit(engine: task_engine.TaskEngine, place: ground.Ground) -> task.Task:
@@ -55,7 +68,10 @@ def run(
         return False
     current = runner.Run(engine.services(), claim, _pool())
     seen(current)
-    current.execute()
+    try:
+        current.execute()
+    except exceptions.UndoLater as later:
+        current.set_aside(str(later))
     return True
 
 
@@ -111,7 +127,8 @@ def finish(
                 return None
             if tasks[0].ended:
                 return observed(engine, place, tasks[0].id)
-    raise NoEnd(f"it is still {tasks[0].phase} after {_LIVES} lives")
+    reason = f" ({tasks[0].queue_reason})" if tasks[0].queue_reason else ""
+    raise NoEnd(f"it is still {tasks[0].phase} after {_LIVES} lives{reason}")
 
 
 def observed(

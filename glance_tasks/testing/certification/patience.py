@@ -17,17 +17,23 @@ _AGAIN_S = 0.5
 
 
 class Patience:
-    """Whether a block took too long.
+    """Whether a block took too long, or somebody else had no patience.
 
-    :ivar lost: whether it did
+    :ivar lost: whether it took too long
     """
 
     lost = False
+    _ended = False
 
     def _lose(self, *_: Any) -> None:
         self.lost = True
         # As a crash: what an atom catches is an Exception.
         raise disturbance.Crashed("the trial takes too long")
+
+    def _end(self, *_: Any) -> None:
+        self._ended = True
+        signal.setitimer(signal.ITIMER_REAL, _AGAIN_S, _AGAIN_S)
+        raise disturbance.Crashed("the certification is ended")
 
 
 @contextlib.contextmanager
@@ -36,16 +42,27 @@ def limited() -> Iterator[Patience]:
 
     By a signal, which only the main thread hears: in another one there is no
     limit.
+
+    :raises KeyboardInterrupt: on SIGINT and SIGTERM. Raised at once it would
+        be one of the things that an atom may raise
     """
     patience = Patience()
     if threading.current_thread() is not threading.main_thread():
         yield patience
         return
-    before = signal.signal(signal.SIGALRM, patience._lose)
+    handlers = {
+        signal.SIGALRM: patience._lose,
+        signal.SIGINT: patience._end,
+        signal.SIGTERM: patience._end,
+    }
+    before = {name: signal.signal(name, do) for name, do in handlers.items()}
     signal.setitimer(signal.ITIMER_REAL, LIMIT_S, _AGAIN_S)
     try:
         with contextlib.suppress(disturbance.Crashed):
             yield patience
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for name, handler in before.items():
+            signal.signal(name, handler)
+    if patience._ended:
+        raise KeyboardInterrupt

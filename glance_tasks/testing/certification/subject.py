@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is certified: a task type, the inputs it gets, and what it touches."""
 
+from collections.abc import Iterator
 from collections.abc import Mapping
 import dataclasses
 import importlib
@@ -17,6 +18,9 @@ _EXAMPLE_HOST = re.compile(r"https?://(?:[a-z0-9-]+\.)*example(?=[/:?]|$)")
 
 #: A path that begins so stands for a directory of the trial's own.
 SCRATCH = "/scratch.example"
+
+# Letters; a shorter one is found in every id.
+_LEAST_SECRET = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Subject:
 
 def load(name: str, place: str | None) -> type[plugin.TaskType]:
     """Give the class of a task type, as :meth:`Subject.load` does."""
-    if place is None:
+    if not place:
         return type(registry.Registry().get(name))
     module, _, attribute = place.partition(":")
     try:
@@ -88,17 +92,38 @@ def resolved(value: Any, source: str, scratch: str, mark: str) -> Any:
 
 
 def secrets(task_type: type[plugin.TaskType], given: Any) -> list[str]:
-    """Give the values of ``given`` that its schema calls ``writeOnly``."""
-    return list(_secrets(task_type.input_schema, given))
+    """Give the texts in ``given`` that its schema calls ``writeOnly``.
+
+    Those too short to be told from other text are left out.
+    """
+    root = task_type.input_schema
+    return [
+        text
+        for text in _secrets(root, root, given, False)
+        if len(text) >= _LEAST_SECRET
+    ]
 
 
-def _secrets(schema: Any, given: Any) -> Any:
-    if not isinstance(schema, Mapping):
-        return
-    if schema.get("writeOnly") and isinstance(given, str):
+def _secrets(
+    root: Any, schema: Any, given: Any, hidden: bool
+) -> Iterator[str]:
+    schema = schema if isinstance(schema, Mapping) else {}
+    reference = schema.get("$ref", "")
+    if reference.startswith("#/"):
+        schema = {**schema, **_found(root, reference)}
+    hidden = hidden or bool(schema.get("writeOnly"))
+    if isinstance(given, str) and hidden:
         yield given
-    if isinstance(given, Mapping):
+    elif isinstance(given, Mapping):
         for key, inner in given.items():
-            yield from _secrets(
-                schema.get("properties", {}).get(key, {}), inner
-            )
+            of_key = schema.get("properties", {}).get(key)
+            yield from _secrets(root, of_key, inner, hidden)
+    elif isinstance(given, list | tuple):
+        for inner in given:
+            yield from _secrets(root, schema.get("items"), inner, hidden)
+
+
+def _found(root: Any, reference: str) -> Mapping[str, Any]:
+    for part in reference.removeprefix("#/").split("/"):
+        root = root.get(part, {}) if isinstance(root, Mapping) else {}
+    return root if isinstance(root, Mapping) else {}

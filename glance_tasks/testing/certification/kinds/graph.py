@@ -36,9 +36,10 @@ class Graph(kinds.Kind):
         found = [one for one in drawn if one]
         prints = {text for one in found for text in one["fingerprints"]}
         if len(prints) > 1:
+            texts = list(dict.fromkeys(one["text"] for one in found))
             yield (
-                f"build() gave {len(prints)} different graphs of one input:"
-                f" {_difference(found[0]['text'], found[1]['text'])}"
+                f"plan() and build() gave {len(prints)} different graphs of"
+                f" one input: {_difference(texts[0], texts[-1])}"
             )
 
 

@@ -9,7 +9,7 @@ from glance_tasks.testing.certification import kinds
 from glance_tasks.testing.certification import lives
 from glance_tasks.testing.certification import processes
 
-_SUCCEEDING = "success"
+_SUCCEEDING, _FAILING = "success", "failure"
 
 
 class Kill(kinds.AtPoints):
@@ -24,7 +24,8 @@ class Kill(kinds.AtPoints):
 
     def variants(self, case: cases.Case) -> list[str]:
         """Give the points; 0 is where an atom begins."""
-        last = case.reference.atoms[-1]
+        if not case.reference.atoms:
+            return []
         forward = [
             f"{_SUCCEEDING}:{atom}:execute:{number}"
             for atom in case.reference.atoms
@@ -32,13 +33,20 @@ class Kill(kinds.AtPoints):
                 case.reference.points.get((atom, "execute"), 0) + 1
             )
         ]
-        back = [f"{last}:{a}:revert:0" for a in case.reference.atoms]
+        back = [
+            f"{_FAILING}:{atom}:revert:{number}"
+            for atom in case.reference.atoms
+            for number in range(
+                case.reference.points.get((atom, "revert"), 0) + 1
+            )
+        ]
         return forward + back
 
     def run(self, case: cases.Case, variant: str) -> Iterator[str]:
         """Kill one process."""
-        course, atom, side, number = variant.split(":")
-        fail = None if course == _SUCCEEDING else course
+        course, _, where = variant.partition(":")
+        atom, side, number = where.rsplit(":", 2)
+        fail = case.reference.atoms[-1] if course == _FAILING else None
         struck = {"atom": atom, "side": side, "number": int(number)}
         with case.fresh() as place:
             with processes.started(

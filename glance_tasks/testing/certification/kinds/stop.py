@@ -63,22 +63,27 @@ class Stop(kinds.AtPoints):
             thread.join()
 
         point = disturbances.AtPoint(atom, side, int(number), interrupt)
+        fails = None
+        if side == "revert":
+            fails = disturbances.Fails(case.reference.atoms[-1])
+        both = disturbances.Both(point, fails) if fails else point
         with case.fresh() as place:
             went_on = False
-            with place.engine(point) as engine:
+            with place.engine(both) as engine:
                 lives.submit(engine, place)
                 with contextlib.suppress(exceptions.RunInterrupted):
                     went_on = lives.run(engine, current.append)
                 left = time.monotonic()
-            ended = lives.finish(place)
+            ended = lives.finish(place, fails)
         if not told:
             return
         if went_on:
             yield f"{side} of {atom} did not leave when it was told to"
         elif left - told[0] > LIMIT_S:
             yield (
-                f"{side} of {atom} left {left - told[0]:.1f} s after it was"
-                " told to; expected a second at most"
+                f"told to stop in {side} of {atom} the run left"
+                f" {left - told[0]:.1f} s later; expected a second at most"
             )
-        for line in case.differs(ended):
+        faults = case.undone(ended) if fails else case.differs(ended)
+        for line in faults:
             yield f"stopped in {atom} and resumed: {line}"
