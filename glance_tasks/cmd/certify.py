@@ -31,7 +31,7 @@ class Certify(answers.Answer):
             metavar="INPUT",
             help="input of its tasks, as for 'task submit'; may be given"
             " several times (default: the examples of its schema). A host"
-            " *.example is the kit's source, which serves /disk.raw and"
+            " that ends in .example is the kit's source, which serves /disk.raw and"
             " /disk.qcow2; paths below /scratch.example are looked at"
             " afterwards",
         )
