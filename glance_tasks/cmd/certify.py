@@ -31,9 +31,9 @@ class Certify(answers.Answer):
             metavar="INPUT",
             help="input of its tasks, as for 'task submit'; may be given"
             " several times (default: the examples of its schema). A host"
-            " that ends in .example is the kit's source, which serves /disk.raw and"
-            " /disk.qcow2; paths below /scratch.example are looked at"
-            " afterwards",
+            " that ends in .example is the kit's source, which serves"
+            " /disk.raw and /disk.qcow2; paths below /scratch.example are"
+            " looked at afterwards",
         )
         parser.add_argument(
             "--serve",
