@@ -82,7 +82,7 @@ LAYERS = {
     "listeners": Layer(BASE, apart=True),
     "adapters": Layer(BASE | words("opts"), apart=True),
     "views": Layer(BASE),
-    **dict.fromkeys(RUNNING, Layer(RUN)),
+    **dict.fromkeys(sorted(RUNNING), Layer(RUN)),
     "api": Layer(ALL),
     "cmd": Layer(ALL),
     "testing": Layer(ALL),
