@@ -286,7 +286,13 @@ class Run:
 
     def _conclude(self, detail: Any, built: building.Built) -> None:
         atoms = list(detail)
-        failed = [a for a in atoms if a.failure or a.revert_failure]
+        # What a retry controller had undone keeps its failure until it runs
+        # again; that is no longer why the flow failed.
+        failed = [
+            a
+            for a in atoms
+            if a.state != states.PENDING and (a.failure or a.revert_failure)
+        ]
         if detail.state == states.SUCCESS:
             last = next(a for a in atoms if a.name == "CheckResult")
             self._end(result=last.results)

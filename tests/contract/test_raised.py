@@ -2,6 +2,7 @@
 """Whatever fails ends as a failure and is undone, on every database."""
 
 import contextlib
+import logging
 
 import pytest
 from taskflow import retry
@@ -12,6 +13,12 @@ from tests.support import engines
 from tests.support import task_types
 from tests.support.errors import CANARY
 from tests.support.errors import KINDS
+
+
+@pytest.fixture(autouse=True)
+def silence(caplog):
+    """Keep TaskFlow's words from xdist: some of these are no UTF-8."""
+    caplog.set_level(logging.CRITICAL + 1, "taskflow")
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import itertools
 import types
 
 import pytest
+from taskflow import retry
 from taskflow.patterns import linear_flow
 
 import glance_tasks as gt
@@ -54,6 +55,41 @@ def test_a_task_that_fails_undoes_what_it_did(engine, world, kind, step):
     assert found.result is None
     assert world.left() == set()
     assert list(engine.area.task_ids()) == []
+
+
+def test_the_last_try_tells_why_not_one_that_was_undone(home, world):
+    """TaskFlow keeps the failure of an atom that it undid to try it again."""
+
+    class FailsAt(gt.Atom):
+        behaviour = "idempotent"
+
+        def __init__(self, ctx, name, tries):
+            super().__init__(ctx, name=name)
+            self.tries = tries
+
+        def execute(self, attempt):
+            if attempt == self.tries:
+                raise gt.TaskError(f"{self.name} fails in try {attempt}")
+
+    class TwiceTask(task_types.LineTask):
+        optional_steps = ()
+
+        def build(self, ctx):
+            twice = retry.Times(2, name="twice", provides="attempt")
+            return linear_flow.Flow("tries", retry=twice).add(
+                FailsAt(ctx, "second", 2), FailsAt(ctx, "first", 1)
+            )
+
+    with engines.opened(home, types={"twice": TwiceTask}) as engine:
+        task = engine.submit("twice", world.given())
+
+        engines.run_all(engine)
+
+        failure = engine.get(task.id).failure
+    assert (failure.step, failure.summary) == (
+        "second",
+        "second fails in try 2",
+    )
 
 
 def test_what_is_tried_again_in_vain_is_undone_whole(engine, world):

@@ -16,6 +16,7 @@ import pytest
 from taskflow.patterns import linear_flow
 
 from glance_tasks import exceptions
+from glance_tasks.testing.certification import processes
 from tests.support import cutting
 from tests.support import engines
 from tests.support import task_types
@@ -92,7 +93,7 @@ class Service:
         With that one frozen nobody can write, and nothing can be done.
         """
         while True:
-            process.send_signal(signal.SIGSTOP)
+            processes.freeze(process)
             if not self.engine.database.embedded or self.writable():
                 return
             process.send_signal(signal.SIGCONT)

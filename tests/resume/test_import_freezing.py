@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from glance_tasks.testing import http_source
+from glance_tasks.testing.certification import processes
 from tests.support import engines
 from tests.support import images
 from tests.support import importing
@@ -117,13 +118,14 @@ class Scene:
             frozen += [engines.until(lambda: reader(process.pid), "a reader")]
         else:
             engines.until(lambda: self.gate.is_reached, "the gate")
-        for pid in reversed(frozen):
+        for pid in frozen[1:]:
             os.kill(pid, signal.SIGSTOP)
+        processes.freeze(process)
         # Its pulse may be in the midst of a transaction, and a frozen process
         # keeps its locks: then nobody can take over before it thaws.
         while self._is_locked():
-            os.kill(process.pid, signal.SIGCONT)
-            os.kill(process.pid, signal.SIGSTOP)
+            process.send_signal(signal.SIGCONT)
+            processes.freeze(process)
         return frozen
 
     def _is_locked(self):

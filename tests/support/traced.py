@@ -72,6 +72,8 @@ def run(
             **os.environ,
             "PYTHONPATH": os.pathsep.join(sys.path),
             "TMPDIR": str(home / "tmp"),
+            # stevedore keeps a list of the plugins it found.
+            "XDG_CACHE_HOME": str(home / "cache"),
         },
         timeout=250,
     )

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +21,16 @@ from glance_tasks.testing.certification import ground
 LIMIT_S = 120.0
 
 _MODULE = "glance_tasks.testing.certification.worker"
+
+
+def freeze(process: "subprocess.Popen[Any]") -> None:
+    """Freeze a child, and wait until all of its threads stand still.
+
+    The signal alone returns before: a thread may take a lock meanwhile.
+    """
+    process.send_signal(signal.SIGSTOP)
+    how = os.WSTOPPED | os.WEXITED | os.WNOWAIT
+    os.waitid(os.P_PID, process.pid, how)
 
 
 class Stuck(Exception):

@@ -56,7 +56,7 @@ class Freeze(kinds.AtPoints):
             while _is_locked(place):
                 # Another thread of it was in the midst of a transaction.
                 worker.process.send_signal(signal.SIGCONT)
-                worker.process.send_signal(signal.SIGSTOP)
+                processes.freeze(worker.process)
             ended = lives.finish(place)
             before = _everything(place)
             worker.process.send_signal(signal.SIGCONT)
