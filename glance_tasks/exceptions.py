@@ -151,6 +151,12 @@ class FetchError(TaskError):
     code = "source_unavailable"
 
 
+class SendError(TaskError):
+    """The bytes could not be brought to their destination."""
+
+    code = "destination_unavailable"
+
+
 class ChecksumMismatch(TaskError):
     """The bytes do not have the digest they should have."""
 

@@ -23,6 +23,9 @@ from glance_tasks.transfer import rules
 # Of the head of an answer; larger reads go past it into the caller's buffer.
 _HEAD_BUFFER = 64 << 10
 
+# Bytes handed to the kernel, or to TLS, at once: within one slice, and large
+# enough that a system call does not count.
+_SEND = 1 << 20
 
 # Signed addresses and cookies come to a few KiB.
 MAX_HEAD = 1 << 20
@@ -128,6 +131,27 @@ class Wire:
     def sendall(self, data: Any) -> None:
         """Send a request; it is small, so that it fits the kernel's buffer."""
         self._socket.sendall(data)
+
+    def send_body(self, data: bytes | memoryview, seconds: float) -> None:
+        """Send the body of a request, however large.
+
+        What refuses it may answer and close before it has all of it: then
+        the rest is not sent, and the answer tells.
+
+        :param seconds: that the other side may take nothing
+        :raises Overdue: when it takes nothing for longer
+        """
+        left = memoryview(data)
+        while left:
+            self.pause()
+            try:
+                count = self._socket.send(left[:_SEND])
+            except TimeoutError:
+                continue
+            except (BrokenPipeError, ConnectionResetError):
+                return
+            left = left[count:]
+            self.allow(seconds)
 
     def makefile(self, *args: Any, **kwargs: Any) -> io.BufferedIOBase:
         """Give the file that http.client reads from."""

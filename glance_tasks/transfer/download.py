@@ -110,6 +110,7 @@ class Download:
                     where.offset if where else 0,
                     self._identity,
                     self._order.stop,
+                    self._order.credentials,
                 )
             ) as stream:
                 if where is None or not stream.offset:

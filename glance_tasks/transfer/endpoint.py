@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a download needs of a source, whatever the scheme of its address."""
 
+from collections.abc import Mapping
 import dataclasses
+from typing import Any
 from typing import Protocol
 
 from glance_tasks import exceptions
@@ -9,6 +11,10 @@ from glance_tasks import ports
 
 #: Seconds for which anything here waits before it looks at the stop signal.
 SLICE = 0.25
+
+
+#: What a scheme asks of those who log in, as its endpoint documents it.
+Credentials = Mapping[str, Any]
 
 
 class Interrupted(exceptions.FetchError):
@@ -73,9 +79,11 @@ class Endpoint(Protocol):
         offset: int,
         known: Identity | None,
         stop: ports.StopSignal,
+        credentials: Credentials | None = None,
     ) -> Stream:
         """Open ``uri``, at ``offset`` if it is still what is ``known``.
 
+        :param credentials: None reads what anybody may
         :raises Interrupted: when it is worth asking again
         :raises FetchError: when it is not
         """

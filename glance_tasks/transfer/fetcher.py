@@ -8,11 +8,10 @@ import pathlib
 from glance_tasks import ports
 from glance_tasks.transfer import download
 from glance_tasks.transfer import endpoint
-from glance_tasks.transfer import file
-from glance_tasks.transfer import http
 from glance_tasks.transfer import order
 from glance_tasks.transfer import resolution
 from glance_tasks.transfer import rules as fetch_rules
+from glance_tasks.transfer import schemes
 
 
 class GuardedFetcher:
@@ -25,19 +24,18 @@ class GuardedFetcher:
         self,
         rules: fetch_rules.FetchRules | None = None,
         resolver: resolution.Resolver = resolution.system,
+        factories: Mapping[str, schemes.Factory] = schemes.BUILT_IN,
     ) -> None:
         """Keep the rules; nobody is asked.
 
         :param rules: None for the defaults
         :param resolver: turns a host's name into addresses
+        :param factories: of endpoints, by scheme
         """
         self._rules = rules or fetch_rules.FetchRules()
-        web = http.HttpEndpoint(self._rules, resolver)
-        self._endpoints: Mapping[str, endpoint.Endpoint] = {
-            "http": web,
-            "https": web,
-            "file": file.FileEndpoint(self._rules),
-        }
+        self._endpoints: Mapping[str, endpoint.Endpoint] = schemes.Endpoints(
+            self._rules, factories, resolver
+        )
 
     def preflight(self, uri: str) -> None:
         """Check what can be known of ``uri`` without asking anybody."""
@@ -52,6 +50,7 @@ class GuardedFetcher:
         max_bytes: int,
         stop: ports.StopSignal,
         progress: ports.Progress,
+        credentials: endpoint.Credentials | None = None,
     ) -> ports.Fetched:
         """Bring the bytes of ``uri`` to ``path``, going on where a cut left.
 
@@ -65,6 +64,7 @@ class GuardedFetcher:
             max_bytes=min(max_bytes, self._rules.max_bytes),
             stop=stop,
             progress=progress,
+            credentials=credentials,
         )
         self.preflight(uri)
         return download.Download(
@@ -72,4 +72,10 @@ class GuardedFetcher:
         ).run()
 
     def _endpoint(self, uri: str) -> endpoint.Endpoint:
-        return self._endpoints[self._rules.check_scheme(uri)]
+        scheme = self._rules.check_scheme(uri)
+        try:
+            return self._endpoints[scheme]
+        except KeyError as error:
+            raise fetch_rules.refusal(
+                f"nothing is installed that reads {scheme}:// addresses"
+            ) from error

@@ -10,6 +10,7 @@ from urllib import parse
 from glance_tasks import exceptions
 from glance_tasks import ports
 from glance_tasks import redaction
+from glance_tasks.transfer import client
 from glance_tasks.transfer import endpoint
 from glance_tasks.transfer import rules as fetch_rules
 
@@ -85,8 +86,13 @@ class FileStream:
 class FileEndpoint:
     """Opens file addresses. Shared between threads."""
 
-    def __init__(self, rules: fetch_rules.FetchRules) -> None:
-        """Keep the rules."""
+    def __init__(
+        self, rules: fetch_rules.FetchRules, web: client.HttpClient
+    ) -> None:
+        """Keep the rules.
+
+        :param web: not used; every endpoint is made with it
+        """
         self._rules = rules
 
     def preflight(self, uri: str) -> None:
@@ -99,6 +105,7 @@ class FileEndpoint:
         offset: int,
         known: endpoint.Identity | None,
         stop: ports.StopSignal,
+        credentials: endpoint.Credentials | None = None,
     ) -> FileStream:
         """Open the file; see :class:`endpoint.Endpoint`."""
         root, inner = self._place(uri)

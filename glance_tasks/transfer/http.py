@@ -1,30 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""http and https sources: one GET, redirects followed by our own rules.
+"""http and https sources: one GET, redirects followed by our own rules."""
 
-No proxy, cookie or .netrc of the environment has a part in it. http.client
-is used without urllib3 over it, because connecting (to a checked address
-only) and waiting (never long) are both ours; it is as fast, 2,300 MiB/s from
-loopback here.
-"""
-
-import base64
-from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
-import functools
 import http.client
-import math
-import ssl
 from urllib import parse
 
-from glance_tasks import exceptions
 from glance_tasks import ports
 from glance_tasks import redaction
 from glance_tasks.transfer import answer
 from glance_tasks.transfer import body
-from glance_tasks.transfer import connection
+from glance_tasks.transfer import client
 from glance_tasks.transfer import endpoint
-from glance_tasks.transfer import resolution
 from glance_tasks.transfer import rules as fetch_rules
 
 MAX_REDIRECTS = 5
@@ -34,17 +21,10 @@ class HttpEndpoint:
     """Opens http and https addresses. Shared between threads."""
 
     def __init__(
-        self, rules: fetch_rules.FetchRules, resolver: resolution.Resolver
+        self, rules: fetch_rules.FetchRules, web: client.HttpClient
     ) -> None:
-        """Keep the rules; nobody is asked yet."""
-        self._rules = rules
-        self._dialer = resolution.Dialer(rules, resolver)
-
-    @functools.cached_property
-    def _context(self) -> ssl.SSLContext:
-        # Reads the system's certificates, which takes 20 ms: once, and only
-        # where https is used.
-        return ssl.create_default_context()
+        """Keep the rules and what asks by them; nobody is asked yet."""
+        self._rules, self._client = rules, web
 
     def preflight(self, uri: str) -> None:
         """Check the address; no name is resolved."""
@@ -56,6 +36,7 @@ class HttpEndpoint:
         offset: int,
         known: endpoint.Identity | None,
         stop: ports.StopSignal,
+        credentials: endpoint.Credentials | None = None,
     ) -> body.HttpStream:
         """Ask for the file; see :class:`endpoint.Endpoint`."""
         if offset and known and known.validator:
@@ -81,9 +62,10 @@ class HttpEndpoint:
         first = target = self._rules.target(uri)
         for _ in range(MAX_REDIRECTS + 1):
             headers = {**_headers(first, target), **wanted}
-            wire, response = self._ask(target, headers, stop)
+            request = self._client.begin("GET", target, headers, stop)
             with contextlib.ExitStack() as cleanup:
-                cleanup.callback(wire.hang_up)
+                cleanup.callback(request.close)
+                response = request.answer()
                 if response.status in answer.REDIRECTS:
                     target = self._follow(target, response)
                     continue
@@ -92,33 +74,9 @@ class HttpEndpoint:
                     return None
                 cleanup.pop_all()
                 return body.HttpStream(
-                    target.uri, wire, response, head, self._rules
+                    target.uri, request.wire, response, head, self._rules
                 )
         raise answer.invalid(uri, f"redirects more than {MAX_REDIRECTS} times")
-
-    def _ask(
-        self,
-        target: fetch_rules.Target,
-        headers: Mapping[str, str],
-        stop: ports.StopSignal,
-    ) -> tuple[connection.Wire, http.client.HTTPResponse]:
-        wire = connection.Wire(self._dialer.connect(target, stop), stop)
-        with contextlib.ExitStack() as cleanup:
-            cleanup.callback(wire.hang_up)
-            with _in_words(target.uri, self._rules.read_timeout):
-                wire.allow(self._rules.read_timeout)
-                if target.scheme == "https":
-                    wire.secure(self._context, target.host.rstrip("."))
-                exchange = connection.Exchange(wire, target)
-                exchange.request("GET", target.resource, headers=headers)
-                response = exchange.getresponse()
-                wire.budget = math.inf
-            if wire.ended:
-                # http.client takes the end of the connection for the end of
-                # the head, which then lacks the length.
-                raise _unanswered(target.uri)
-            cleanup.pop_all()
-        return wire, response
 
     def _follow(
         self, target: fetch_rules.Target, response: http.client.HTTPResponse
@@ -148,16 +106,9 @@ class HttpEndpoint:
 def _headers(
     first: fetch_rules.Target, target: fetch_rules.Target
 ) -> dict[str, str]:
-    headers = {
-        "User-Agent": "glance-tasks",
-        "Accept": "*/*",
-        "Accept-Encoding": "identity",
-        "Connection": "close",
-    }
+    headers = {**client.HEADERS, "Accept-Encoding": "identity"}
     if first.userinfo is not None and target.origin == first.origin:
-        login = parse.unquote_to_bytes(first.userinfo)
-        encoded = base64.b64encode(login).decode("ascii")
-        headers["Authorization"] = f"Basic {encoded}"
+        headers["Authorization"] = client.basic(first.userinfo)
     return headers
 
 
@@ -186,38 +137,3 @@ def _continues(
             or None in (found.length, known.length)
         )
     )
-
-
-def _unanswered(uri: str) -> endpoint.Interrupted:
-    return endpoint.Interrupted(
-        f"{redaction.plain_uri(uri)} closed the connection without an answer"
-    )
-
-
-@contextlib.contextmanager
-def _in_words(uri: str, timeout: float) -> Iterator[None]:
-    """Say in our words what goes wrong until the head has come."""
-    shown = redaction.plain_uri(uri)
-    try:
-        yield
-    except connection.Overdue as error:
-        raise connection.silence(uri, timeout) from error
-    except ssl.SSLCertVerificationError as error:
-        raise exceptions.FetchError(
-            f"{shown} shows a certificate that is not valid for it:"
-            f" {error.verify_message}"
-        ) from error
-    except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
-        raise _unanswered(uri) from error
-    except ssl.SSLError as error:
-        raise exceptions.FetchError(
-            f"{shown} does not speak TLS as we do"
-        ) from error
-    except OSError as error:
-        raise _unanswered(uri) from error
-    except connection.Overlong as error:
-        raise answer.invalid(
-            uri, f"sends a head of more than {connection.MAX_HEAD} bytes"
-        ) from error
-    except http.client.HTTPException as error:
-        raise answer.invalid(uri, "does not answer as HTTP demands") from error

@@ -20,6 +20,7 @@ class Order:
     :ivar path: where the file is to be; the ledger lies beside it
     :ivar algorithms: of the digests, sorted
     :ivar max_bytes: that the file may have
+    :ivar credentials: None reads what anybody may
     """
 
     uri: str
@@ -28,6 +29,9 @@ class Order:
     max_bytes: int
     stop: ports.StopSignal
     progress: ports.Progress
+    credentials: endpoint.Credentials | None = dataclasses.field(
+        default=None, repr=False
+    )
 
     @property
     def shown(self) -> str:

@@ -14,7 +14,6 @@ from glance_tasks.transfer import networks as addresses
 
 #: Of the schemes that are spoken over a connection.
 DEFAULT_PORTS = {"http": 80, "https": 443}
-_SCHEMES = {*DEFAULT_PORTS, "file"}
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f]")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,20})://")
 # Letters, digits, hyphens and dots are RFC 1123's; the underscore is not, but
@@ -86,16 +85,19 @@ class FetchRules:
         :raises ConfigurationError: when a value cannot work
         """
         self._networks()
-        if unknown := set(self.schemes) - _SCHEMES:
-            raise exceptions.ConfigurationError(
-                f"allowed_schemes has {', '.join(sorted(unknown))}; expected"
-                f" only {', '.join(sorted(_SCHEMES))}"
-            )
         if self.chunk_size < MIN_CHUNK:
             raise exceptions.ConfigurationError(
                 f"chunk_size is {self.chunk_size}; expected at least"
                 f" {MIN_CHUNK}"
             )
+
+    @property
+    def web(self) -> "FetchRules":
+        """The same rules for http and https, whatever schemes are allowed.
+
+        For endpoints of other schemes that speak them underneath.
+        """
+        return dataclasses.replace(self, schemes=tuple(DEFAULT_PORTS))
 
     def _networks(self) -> list[addresses.Network]:
         try:
@@ -214,6 +216,18 @@ class FetchRules:
                     f"{redaction.plain_uri(uri)} leads to an address that is"
                     " not a public one"
                 )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SendRules(FetchRules):
+    """Where may be sent to, and how. ``chunk_size`` is the parts' size.
+
+    :ivar file_roots: directories under which ``file`` destinations may lie
+    :ivar parts_at_once: sent to one destination; each takes ``chunk_size``
+        bytes of memory
+    """
+
+    parts_at_once: int = 4
 
 
 def _quoted(resource: str) -> str:
