@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import threading
 from typing import Any
 
+from glance_tasks import exceptions
 from glance_tasks.transfer import client
 from glance_tasks.transfer import file
 from glance_tasks.transfer import http
@@ -36,7 +37,14 @@ class Endpoints(Mapping[str, Any]):
         """Make none yet: a library for one scheme loads when it is used.
 
         :param factories: by scheme
+        :raises ConfigurationError: when the rules allow a scheme that has
+            none
         """
+        if unknown := set(rules.schemes) - set(factories):
+            raise exceptions.ConfigurationError(
+                f"allowed_schemes has {', '.join(sorted(unknown))}; expected"
+                f" only {', '.join(sorted(factories))}"
+            )
         self._rules, self._factories = rules, factories
         self._web = client.HttpClient(rules.web, resolver)
         self._made: dict[str, Any] = {}

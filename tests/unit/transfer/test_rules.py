@@ -3,6 +3,7 @@ import pytest
 
 from glance_tasks import exceptions
 from glance_tasks.transfer import fetcher
+from glance_tasks.transfer import fetcher
 from glance_tasks.transfer import rules
 
 
@@ -155,10 +156,16 @@ def test_credentials_are_not_in_the_repr_of_a_target():
     [
         {"networks": ("10.0.0.1/8",)},
         {"networks": ("everything",)},
-        {"schemes": ("http", "ftp")},
         {"chunk_size": 1000},
     ],
 )
 def test_rules_that_cannot_work_are_refused(changes):
     with pytest.raises(exceptions.ConfigurationError, match="expected"):
         rules.FetchRules(**changes)
+
+
+def test_a_scheme_for_which_nothing_is_installed_is_refused():
+    allowed = rules.FetchRules(schemes=("http", "ftp"))
+
+    with pytest.raises(exceptions.ConfigurationError, match="ftp"):
+        fetcher.GuardedFetcher(allowed)
