@@ -3,7 +3,6 @@ import pytest
 
 from glance_tasks import exceptions
 from glance_tasks.transfer import fetcher
-from glance_tasks.transfer import fetcher
 from glance_tasks.transfer import rules
 
 
