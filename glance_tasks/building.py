@@ -28,6 +28,7 @@ class Surroundings:
     catalogue: ports.ImageCatalog
     store: ports.ImageStore
     fetcher: ports.Fetcher
+    sender: ports.Sender
     limits: plugin.Limits
 
 
@@ -109,6 +110,7 @@ def build(
         catalogue=shared.catalogue,
         store=shared.store,
         fetcher=shared.fetcher,
+        sender=shared.sender,
         limits=shared.limits,
         check_types=types.checks(held.plan.get("checks", ())),
         **cast(Any, nothing | run),

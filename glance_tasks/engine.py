@@ -36,6 +36,7 @@ from glance_tasks.persistence import migrations
 from glance_tasks.persistence import repository
 from glance_tasks.transfer import fetcher as transfer_fetcher
 from glance_tasks.transfer import rules as transfer_rules
+from glance_tasks.transfer import sender as transfer_sender
 
 #: Priorities lie between this and its negative.
 MAX_PRIORITY = 1_000_000
@@ -62,6 +63,7 @@ class TaskEngine:
         catalogue: ports.ImageCatalog | None = None,
         store: ports.ImageStore | None = None,
         fetcher: ports.Fetcher | None = None,
+        sender: ports.Sender | None = None,
     ) -> None:
         """Make an engine of ``conf``; the rest is for services with their own.
 
@@ -86,6 +88,7 @@ class TaskEngine:
             catalogue=self.catalogue,
             store=self.store,
             fetcher=fetcher or _fetcher(conf),
+            sender=sender or _sender(conf),
             limits=_limits(conf),
         )
 
@@ -276,7 +279,10 @@ class TaskEngine:
             task_type = self.registry.get(type_name)
             task_input = schema.example(task_type.input_schema)
         draft = planning.draft(type_name, task_input, None)
-        drawn = dataclasses.replace(self._shared, fetcher=planning.AnySource())
+        anywhere = planning.Anywhere()
+        drawn = dataclasses.replace(
+            self._shared, fetcher=anywhere, sender=anywhere
+        )
         planned = planning.plan(self.registry, drawn, self.conf, draft)
         return building.build(self.registry, drawn, planned).graph
 
@@ -350,4 +356,21 @@ def _fetcher(conf: cfg.ConfigOpts) -> ports.Fetcher:
         read_timeout=group.read_timeout,
         min_rate=group.min_rate,
     )
-    return transfer_fetcher.GuardedFetcher(rules)
+    return transfer_fetcher.GuardedFetcher(
+        rules, factories=registry.endpoints()
+    )
+
+
+def _sender(conf: cfg.ConfigOpts) -> ports.Sender:
+    group = conf.glance_tasks_send
+    rules = transfer_rules.SendRules(
+        schemes=tuple(group.allowed_schemes),
+        ports=tuple(group.allowed_ports),
+        networks=tuple(group.allowed_networks),
+        file_roots=tuple(group.file_roots),
+        chunk_size=group.part_size,
+        connect_timeout=group.connect_timeout,
+        read_timeout=group.read_timeout,
+        parts_at_once=group.parts_at_once,
+    )
+    return transfer_sender.GuardedSender(rules, factories=registry.endpoints())

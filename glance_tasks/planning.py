@@ -25,15 +25,27 @@ from glance_tasks import task
 _MAX_INPUT_BYTES = 256 * 1024
 
 
-class AnySource:
-    """A fetcher for drawings: an example's address need not be allowed."""
+class Anywhere:
+    """A fetcher and sender for drawings: examples need not be allowed."""
 
-    def preflight(self, uri: str) -> None:
+    def preflight(self, uri: str, credentials: Any = None) -> None:
         """Allow it."""
+
+    def location(self, uri: str, name: str) -> str:
+        """Give what it would be for most schemes."""
+        return f"{uri.rstrip('/')}/{name}"
 
     def fetch(self, uri: str, *args: Any, **kwargs: Any) -> ports.Fetched:
         """Refuse: a drawing fetches nothing."""
         raise exceptions.FetchError(f"{uri} is only drawn")
+
+    def send(self, *args: Any, **kwargs: Any) -> ports.Sent:
+        """Refuse: a drawing sends nothing."""
+        raise exceptions.SendError("an image is only drawn")
+
+    def remove(self, *args: Any, **kwargs: Any) -> None:
+        """Refuse: a drawing undoes nothing."""
+        raise exceptions.SendError("an image is only drawn")
 
 
 def draft(
@@ -97,6 +109,7 @@ def plan(
             image_id=image_id,
             skip_steps=frozenset(skipped),
             fetcher=shared.fetcher,
+            sender=shared.sender,
             limits=shared.limits,
         ),
     )

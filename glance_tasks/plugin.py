@@ -77,6 +77,7 @@ class PlanContext:
     image_id: str
     skip_steps: frozenset[str]
     fetcher: ports.Fetcher
+    sender: ports.Sender
     limits: Limits
 
 
@@ -98,6 +99,7 @@ class BuildContext:
     catalogue: ports.ImageCatalog
     store: ports.ImageStore
     fetcher: ports.Fetcher
+    sender: ports.Sender
     progress: ports.Progress
     stop: ports.StopSignal
     fence: ports.Fence

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 import difflib
+import functools
 from importlib import metadata
 import threading
 from typing import Any
@@ -22,6 +23,7 @@ from glance_tasks import schema
 
 TYPES = "glance_tasks.task_types"
 CHECKS = "glance_tasks.checks"
+ENDPOINTS = "glance_tasks.endpoints"
 
 _Plugin = TypeVar("_Plugin")
 
@@ -94,6 +96,29 @@ class Registry:
                 self._loaded[group] = _admitted(found, admit, broken)
                 self._broken[group] = broken
             return self._loaded[group]
+
+
+def endpoints() -> dict[str, Callable[..., Any]]:
+    """Give the factories of the installed endpoints, by scheme.
+
+    Each is loaded when it is first called: what it needs takes a while, and
+    may be an extra that is not installed. Then it raises
+    ``ConfigurationError``.
+    """
+    return {
+        entry.name: functools.partial(_make_endpoint, entry)
+        for entry in metadata.entry_points(group=ENDPOINTS)
+    }
+
+
+def _make_endpoint(entry: metadata.EntryPoint, *args: Any) -> Any:
+    try:
+        return entry.load()(*args)
+    except Exception as error:  # a plugin raises anything
+        raise exceptions.ConfigurationError(
+            f"the endpoint for {entry.name}:// addresses cannot be loaded:"
+            f" {_reason(error)}"
+        ) from error
 
 
 def _installed(group: str, broken: dict[str, str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from glance_tasks import task
 from glance_tasks.testing import doubles
 from glance_tasks.transfer import fetcher as transfer_fetcher
 from glance_tasks.transfer import rules as transfer_rules
+from glance_tasks.transfer import sender as transfer_sender
 
 #: Where sources of tests listen; nothing there is fetched from by default.
 LOOPBACK = ("127.0.0.0/8", "::1/128")
@@ -46,6 +47,7 @@ def context(
     catalogue: ports.ImageCatalog | None = None,
     store: ports.ImageStore | None = None,
     fetcher: ports.Fetcher | None = None,
+    sender: ports.Sender | None = None,
     progress: ports.Progress | None = None,
     stop: ports.StopSignal | None = None,
     fence: ports.Fence | None = None,
@@ -54,9 +56,10 @@ def context(
     """Give a context to make one atom with: ``FetchImage(context(tmp_path))``.
 
     Where nothing is given: progress and events are recorded, the stop signal
-    never comes, the fence is open, the fetcher is the guarded one and may
-    fetch from loopback; a catalogue or a store there is none of, and an atom
-    that uses it fails with an AssertionError that says so.
+    never comes, the fence is open, the fetcher and the sender are the guarded
+    ones and may fetch from and send to loopback; a catalogue or a store there
+    is none of, and an atom that uses it fails with an AssertionError that
+    says so.
 
     :param work_dir: made when it does not exist
     :param plan: what the type's ``plan`` would give; an ``image_id`` is there
@@ -69,6 +72,7 @@ def context(
         catalogue=catalogue or cast(Any, NotGiven("catalogue")),
         store=store or cast(Any, NotGiven("store")),
         fetcher=fetcher or _fetcher(),
+        sender=sender or _sender(),
         progress=progress or doubles.RecordingProgress(),
         stop=stop or doubles.NeverStop(),
         fence=fence or doubles.OpenFence(),
@@ -105,4 +109,10 @@ def _task(
 def _fetcher() -> ports.Fetcher:
     return transfer_fetcher.GuardedFetcher(
         transfer_rules.FetchRules(ports=(), networks=LOOPBACK)
+    )
+
+
+def _sender() -> ports.Sender:
+    return transfer_sender.GuardedSender(
+        transfer_rules.SendRules(ports=(), networks=LOOPBACK)
     )

@@ -51,9 +51,12 @@ class Reply:
     body: bytes = dataclasses.field(repr=False)
 
 
-def basic(userinfo: str) -> str:
-    """Give the Authorization header for ``user:password``, still quoted."""
-    login = parse.unquote_to_bytes(userinfo)
+def basic(userinfo: str, *, quoted: bool = True) -> str:
+    """Give the Authorization header for ``user:password``.
+
+    :param quoted: whether it is as addresses have it
+    """
+    login = parse.unquote_to_bytes(userinfo) if quoted else userinfo.encode()
     return f"Basic {base64.b64encode(login).decode('ascii')}"
 
 

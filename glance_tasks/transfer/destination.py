@@ -87,6 +87,9 @@ class Destination(Protocol):
         :raises SendError: when something of ours stays
         """
 
+    def close(self) -> None:
+        """Let go of what is open; nothing else is asked of it then."""
+
 
 class Writable(Protocol):
     """An endpoint that can be written to. Shared between threads."""

@@ -10,11 +10,12 @@ from urllib import parse
 from glance_tasks import exceptions
 from glance_tasks import ports
 from glance_tasks import redaction
+from glance_tasks.transfer import below
 from glance_tasks.transfer import client
 from glance_tasks.transfer import endpoint
+from glance_tasks.transfer import file_destination
 from glance_tasks.transfer import rules as fetch_rules
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: opening a FIFO that somebody put there must not wait.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -120,6 +121,30 @@ class FileEndpoint:
         same = known == _identity(os.fstat(fd))
         return FileStream(uri, fd, offset if same else 0, stop)
 
+    def location(self, uri: str, name: str) -> str:
+        """Give the address of a file in the directory ``uri``."""
+        return f"{uri.rstrip('/')}/{name}"
+
+    def preflight_send(
+        self, uri: str, credentials: endpoint.Credentials | None
+    ) -> None:
+        """Check where the path leads, and that it needs no credentials."""
+        self._place(uri)
+        if credentials:
+            raise exceptions.SendError(
+                "a file:// destination takes no credentials; leave them out",
+                code="destination_denied",
+            )
+
+    def destination(
+        self, parcel: ports.Parcel
+    ) -> file_destination.FileDestination:
+        """Give the file to be."""
+        root, inner = self._place(parcel.uri)
+        return file_destination.FileDestination(
+            parcel, self._rules, root, inner
+        )
+
     def _place(self, uri: str) -> tuple[pathlib.Path, pathlib.Path]:
         """Give the root a path lies under, and the path below that root."""
         self._rules.check_scheme(uri)
@@ -157,15 +182,8 @@ def _open_below(root: pathlib.Path, inner: pathlib.Path) -> int | None:
 
     :returns: None when it is no regular file
     """
-    directory = os.open(root, _DIRECTORY)
-    try:
-        for name in inner.parent.parts:
-            below = os.open(name, _DIRECTORY, dir_fd=directory)
-            os.close(directory)
-            directory = below
+    with below.directory(root, inner.parent) as directory:
         return _open_regular(inner.name, directory)
-    finally:
-        os.close(directory)
 
 
 def _open_regular(name: str, directory: int) -> int | None:

@@ -6,12 +6,14 @@ import contextlib
 import http.client
 from urllib import parse
 
+from glance_tasks import exceptions
 from glance_tasks import ports
 from glance_tasks import redaction
 from glance_tasks.transfer import answer
 from glance_tasks.transfer import body
 from glance_tasks.transfer import client
 from glance_tasks.transfer import endpoint
+from glance_tasks.transfer import http_destination
 from glance_tasks.transfer import rules as fetch_rules
 
 MAX_REDIRECTS = 5
@@ -54,6 +56,31 @@ class HttpEndpoint:
                 uri, "answers with a part of the file; expected all of it"
             )
         return stream
+
+    def location(self, uri: str, name: str) -> str:
+        """Give the address itself: it stands for one object."""
+        return uri
+
+    def preflight_send(
+        self, uri: str, credentials: endpoint.Credentials | None
+    ) -> None:
+        """Check the address and the names of the credentials."""
+        self._rules.target(uri)
+        given = set(credentials or {})
+        if given not in (set(), {"token"}, {"username", "password"}):
+            raise exceptions.SendError(
+                f"credentials with {', '.join(sorted(given))} are of no use"
+                " for http; expected token, or username and password",
+                code="destination_denied",
+            )
+
+    def destination(
+        self, parcel: ports.Parcel
+    ) -> http_destination.HttpDestination:
+        """Give the object behind the address."""
+        return http_destination.HttpDestination(
+            parcel, self._rules, self._client
+        )
 
     def _get(
         self, uri: str, wanted: Mapping[str, str], stop: ports.StopSignal
@@ -106,7 +133,7 @@ class HttpEndpoint:
 def _headers(
     first: fetch_rules.Target, target: fetch_rules.Target
 ) -> dict[str, str]:
-    headers = {**client.HEADERS, "Accept-Encoding": "identity"}
+    headers = {"Accept-Encoding": "identity"}
     if first.userinfo is not None and target.origin == first.origin:
         headers["Authorization"] = client.basic(first.userinfo)
     return headers

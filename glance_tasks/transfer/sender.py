@@ -65,18 +65,19 @@ class GuardedSender:
         fence: ports.Fence,
     ) -> ports.Sent:
         """Send a file; see the port."""
-        target = self._destination(parcel)
-        fd = os.open(path, _READ)
-        try:
-            return upload.Upload(
-                parcel, target, stop=stop, progress=progress, fence=fence
-            ).run(fd)
-        finally:
-            os.close(fd)
+        with contextlib.closing(self._destination(parcel)) as target:
+            fd = os.open(path, _READ)
+            try:
+                return upload.Upload(
+                    parcel, target, stop=stop, progress=progress, fence=fence
+                ).run(fd)
+            finally:
+                os.close(fd)
 
     def remove(self, parcel: ports.Parcel, *, stop: ports.StopSignal) -> None:
         """Remove what was sent; see the port."""
-        patience.patiently(self._destination(parcel).remove, stop)
+        with contextlib.closing(self._destination(parcel)) as target:
+            patience.patiently(target.remove, stop)
 
     def _destination(self, parcel: ports.Parcel) -> destination.Destination:
         with _in_words():

@@ -53,6 +53,7 @@ def plan_context(task_input, *, skip=(), fetcher=None):
         image_id=IMAGE_ID,
         skip_steps=frozenset(skip),
         fetcher=fetcher or OpenFetcher(),
+        sender=None,
         limits=gt.Limits(),
     )
 
@@ -87,7 +88,10 @@ def build(task_input, checks=(), skip=()):
         plan=plan,
     )
     none = dict.fromkeys(
-        ("catalogue", "store", "fetcher", "progress", "stop", "fence")
+        (
+            *("catalogue", "store", "fetcher", "sender"),
+            *("progress", "stop", "fence"),
+        )
     )
     return TYPE.build(
         gt.BuildContext(
