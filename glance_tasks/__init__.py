@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from glance_tasks.exceptions import LeaseLost as LeaseLost
     from glance_tasks.exceptions import RunInterrupted as RunInterrupted
     from glance_tasks.exceptions import SchemaBehind as SchemaBehind
+    from glance_tasks.exceptions import (
+        SecretsUnavailable as SecretsUnavailable,
+    )
     from glance_tasks.exceptions import StoreError as StoreError
     from glance_tasks.exceptions import TaskConflict as TaskConflict
     from glance_tasks.exceptions import TaskError as TaskError
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from glance_tasks.plugin import TaskType as TaskType
     from glance_tasks.ports import Artifact as Artifact
     from glance_tasks.ports import Image as Image
+    from glance_tasks.ports import Secret as Secret
     from glance_tasks.registry import Registry as Registry
     from glance_tasks.task import Failure as Failure
     from glance_tasks.task import Phase as Phase
@@ -68,6 +72,7 @@ _WHERE = {
     "TaskType": "plugin",
     "Artifact": "ports",
     "Image": "ports",
+    "Secret": "ports",
     "Registry": "registry",
     "Failure": "task",
     "Phase": "task",
@@ -92,6 +97,7 @@ _WHERE = {
             "LeaseLost",
             "RunInterrupted",
             "SchemaBehind",
+            "SecretsUnavailable",
             "StoreError",
             "TaskConflict",
             "TaskError",

@@ -130,8 +130,12 @@ def build(
 
 
 def injected(held: task.Task) -> dict[str, Any]:
-    """Give what atoms may require by name besides each other's results."""
-    return {**held.input, **held.plan}
+    """Give what atoms may require by name besides each other's results.
+
+    For a secret there is None, of which a run makes the secret.
+    """
+    secrets = dict.fromkeys(held.plan.get("secrets", ()))
+    return {**held.input, **held.plan, **secrets}
 
 
 def _flow_of(

@@ -229,7 +229,8 @@ class Conductor:
 
     def _sweep(self) -> None:
         self._services.board.wake(_SWEEP_S)
-        reaper.reap(self._services.database, self._engine.area)
+        services = self._services
+        reaper.reap(services.database, self._engine.area, services.vault)
 
     # --- working -------------------------------------------------------------
 
@@ -239,7 +240,7 @@ class Conductor:
             run.execute()
         except (exceptions.LeaseLost, exceptions.DatabaseGone) as left:
             LOG.warning("Task %s: left: %s", task_id, left)
-        except exceptions.UndoLater as left:
+        except (exceptions.UndoLater, exceptions.SecretLocked) as left:
             run.set_aside(str(left))
         except exceptions.RunInterrupted:
             self._give_back(run)
@@ -251,6 +252,7 @@ class Conductor:
         finally:
             with self._lock:
                 self._runs.pop(task_id, None)
+            run.close()
             self._free.set()
 
     def _give_back(self, run: runner.Run) -> None:

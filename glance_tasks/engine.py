@@ -34,6 +34,8 @@ from glance_tasks.persistence import database as db
 from glance_tasks.persistence import events
 from glance_tasks.persistence import migrations
 from glance_tasks.persistence import repository
+from glance_tasks.secrets import inputs
+from glance_tasks.secrets import vault
 from glance_tasks.transfer import fetcher as transfer_fetcher
 from glance_tasks.transfer import rules as transfer_rules
 from glance_tasks.transfer import sender as transfer_sender
@@ -64,6 +66,7 @@ class TaskEngine:
         store: ports.ImageStore | None = None,
         fetcher: ports.Fetcher | None = None,
         sender: ports.Sender | None = None,
+        secret_store: ports.SecretStore | None = None,
     ) -> None:
         """Make an engine of ``conf``; the rest is for services with their own.
 
@@ -84,6 +87,10 @@ class TaskEngine:
         self.area = workdir.WorkArea(opts.work_dir(conf))
         self.catalogue = catalogue or self._adapter("catalogue")
         self.store = store or self._adapter("store")
+        self.secret_store: ports.SecretStore = secret_store or self._adapter(
+            "secret_store"
+        )
+        self.vault = vault.Vault(self.database, self.secret_store)
         self._shared = building.Surroundings(
             catalogue=self.catalogue,
             store=self.store,
@@ -129,6 +136,7 @@ class TaskEngine:
         :raises InvalidInput: with a pointer to each field that does not fit
         :raises TaskTypeNotFound: when no such type is installed
         :raises BrokenPlugin: when the type cannot be used
+        :raises SecretsUnavailable: when its secrets cannot be kept
         """
         draft = planning.draft(type_name, task_input, requester, owner)
         if abs(priority) > MAX_PRIORITY:
@@ -136,15 +144,21 @@ class TaskEngine:
                 [("priority", f"is not between +-{MAX_PRIORITY}")]
             )
         draft = dataclasses.replace(draft, priority=priority)
-        return self._post(self._planned(draft))
+        return self._post(draft)
 
     def retry(
-        self, task_id: str, requester: task.Requester | None = None
+        self,
+        task_id: str,
+        requester: task.Requester | None = None,
+        secrets: Mapping[str, Any] | None = None,
     ) -> task.Task:
         """Submit a failed task again, as a new one linked by ``retry_of``.
 
         It keeps the owner and the id of the image.
 
+        :param secrets: by name; each that the task had must be given again,
+            as they are gone with its end
+        :raises InvalidInput: when a secret is missing, or is none
         :raises TaskNotFound: when there is none the requester may see
         :raises TaskConflict: when it has not failed, or was retried already
         """
@@ -154,7 +168,9 @@ class TaskEngine:
                 f"task {task_id} is {old.status}; only a failed task can be"
                 " retried"
             )
-        draft = planning.draft(old.type, old.input, requester, old.owner)
+        task_type = self.registry.get(old.type)
+        given = inputs.again(task_type, old, secrets or {})
+        draft = planning.draft(old.type, given, requester, old.owner)
         draft = dataclasses.replace(
             draft,
             user_id=requester.user_id if requester else old.user_id,
@@ -164,14 +180,18 @@ class TaskEngine:
             # The old one's traces carry its fence; ours must be larger.
             fence=old.fence,
         )
-        return self._post(self._planned(draft))
+        return self._post(draft)
 
-    def _planned(self, draft: task.Task) -> task.Task:
-        return planning.plan(self.registry, self._shared, self.conf, draft)
-
-    def _post(self, new: task.Task) -> task.Task:
-        with self.database.write() as connection:
+    def _post(self, draft: task.Task) -> task.Task:
+        new, secrets = planning.plan(
+            self.registry, self._shared, self.conf, draft
+        )
+        with (
+            self.vault.keeping(new.id, secrets) as kept,
+            self.database.write() as connection,
+        ):
             self.tasks.add(connection, new)
+            self.vault.write(connection, new.id, kept)
             self.board.post(connection, new.id, new.priority)
             events.add(connection, new.id, [_submitted(new)])
         return self.tasks.get(new.id)
@@ -283,7 +303,7 @@ class TaskEngine:
         drawn = dataclasses.replace(
             self._shared, fetcher=anywhere, sender=anywhere
         )
-        planned = planning.plan(self.registry, drawn, self.conf, draft)
+        planned, _ = planning.plan(self.registry, drawn, self.conf, draft)
         return building.build(self.registry, drawn, planned).graph
 
     # --- running -------------------------------------------------------------
@@ -315,6 +335,7 @@ class TaskEngine:
             registry=self.registry,
             shared=self._shared,
             area=self.area,
+            vault=self.vault,
             # A failure is there to be read: never gone before a success.
             lifetimes=runner.Lifetimes(success, max(success, failure)),
             max_attempts=conf.max_attempts,

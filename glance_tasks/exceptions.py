@@ -70,6 +70,10 @@ class DatabaseUnreachable(GlanceTasksError):
     """The database does not answer or refuses us."""
 
 
+class SecretsUnavailable(GlanceTasksError):
+    """A secret cannot be kept or read now: its key or its store is away."""
+
+
 class SchemaBehind(GlanceTasksError):
     """The database's schema is older (or newer) than this release needs."""
 
@@ -100,6 +104,10 @@ class UndoLater(RunInterrupted):
     The task is set aside with this reason and its undoing tried again every
     minute: it ends when nothing of it is left.
     """
+
+
+class SecretLocked(RunInterrupted):
+    """A secret cannot be read now; the task waits until it can be."""
 
 
 # --- failures the owner of a task reads --------------------------------------

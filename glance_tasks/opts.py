@@ -58,6 +58,14 @@ ENGINE: list[cfg.Opt] = [
         help="Name of the image catalogue, an entry point of the group"
         " glance_tasks.catalogues.",
     ),
+    cfg.StrOpt(
+        "secret_store",
+        default="local",
+        help="Name of the store of secrets that tasks are given, an entry"
+        " point of the group glance_tasks.secret_stores: 'local' encrypts them"
+        " into the database, 'castellan' keeps them in Barbican or Vault."
+        " Change it when no task that has secrets is left.",
+    ),
     cfg.FloatOpt(
         "claim_ttl",
         default=30.0,
@@ -304,12 +312,27 @@ UNPACK: list[cfg.Opt] = [
     ),
 ]
 
+SECRETS: list[cfg.Opt] = [
+    cfg.ListOpt(
+        "keys",
+        default=[],
+        secret=True,
+        help="Keys of the 'local' secret store, as ID:BASE64 of 32 bytes;"
+        " 'glance-tasks secret key' makes one. The first one encrypts, all of"
+        " them decrypt; 'glance-tasks secret rotate' has all secrets encrypted"
+        " with the first. Every host needs the same. Unset: the file"
+        " 'secret-keys' in data_dir, one key a line, which is made when it is"
+        " needed and serves one host.",
+    ),
+]
+
 GROUPS: dict[str, list[cfg.Opt]] = {
     "glance_tasks": ENGINE,
     "glance_tasks_fetch": FETCH,
     "glance_tasks_send": SEND,
     "glance_tasks_unpack": UNPACK,
     "glance_tasks_convert": CONVERT,
+    "glance_tasks_secrets": SECRETS,
 }
 
 

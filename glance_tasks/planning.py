@@ -21,6 +21,7 @@ from glance_tasks import ports
 from glance_tasks import registry
 from glance_tasks import schema
 from glance_tasks import task
+from glance_tasks.secrets import inputs
 
 _MAX_INPUT_BYTES = 256 * 1024
 
@@ -89,8 +90,10 @@ def plan(
     shared: building.Surroundings,
     conf: cfg.ConfigOpts,
     drafted: task.Task,
-) -> task.Task:
+) -> tuple[task.Task, dict[str, Any]]:
     """Give the task with its plan, once its graph could be built.
+
+    Its secrets come apart from it, by name.
 
     :raises InvalidInput: with a pointer to each field that does not fit
     :raises TaskTypeNotFound: when its type, or a check, is not installed
@@ -98,7 +101,7 @@ def plan(
     :raises ConfigurationError: when ``skip_steps`` names what must not be
     """
     task_type = types.get(drafted.type)
-    schema.validate(task_type.input_schema, drafted.input)
+    drafted, secrets = _checked(task_type, drafted)
     skipped = _skipped(conf, drafted.type, task_type)
     image_id = drafted.image_id or str(uuid.uuid4())
     own = _own_plan(
@@ -119,11 +122,26 @@ def plan(
         "image_id": image_id,
         "checks": checks,
         "skip_steps": sorted(skipped),
+        "secrets": sorted(secrets),
     }
     planned = dataclasses.replace(drafted, plan=decided, image_id=image_id)
     # A graph that cannot be built must not become a task.
     building.build(types, shared, planned)
-    return planned
+    return planned, secrets
+
+
+def _checked(
+    task_type: plugin.TaskType, drafted: task.Task
+) -> tuple[task.Task, dict[str, Any]]:
+    """Give the draft without its secrets, and these."""
+    schema.validate(
+        task_type.input_schema,
+        drafted.input,
+        secret=task_type.secret_inputs,
+        hidden=inputs.hidden(task_type, drafted.input),
+    )
+    shown, secrets = inputs.split(task_type, drafted.input)
+    return dataclasses.replace(drafted, input=shown), secrets
 
 
 def _own_plan(

@@ -25,6 +25,7 @@ from taskflow import task as taskflow_task
 
 from glance_tasks import exceptions
 from glance_tasks import ports
+from glance_tasks import redaction
 from glance_tasks import task
 
 #: The version of this contract. A type made for another one is refused.
@@ -69,6 +70,7 @@ class Limits:
 class PlanContext:
     """What a type may look at while it plans a task, at submit.
 
+    :ivar input: without its secrets, like that of the task
     :ivar image_id: chosen by the engine; a retry keeps its predecessor's
     :ivar skip_steps: optional steps the deployer left out
     """
@@ -90,7 +92,9 @@ class BuildContext:
 
     :ivar work_dir: this run's own directory; it exists while atoms run
     :ivar plan: what :meth:`TaskType.plan` gave at submit, plus ``image_id``,
-        ``checks`` and ``skip_steps``
+        ``checks``, ``skip_steps`` and ``secrets``, the names of those there
+        are
+    :ivar hidden: what of the secrets was revealed, which no result may hold
     :ivar check_types: the check atoms named in the plan, by name
     """
 
@@ -108,10 +112,13 @@ class BuildContext:
     check_types: Mapping[str, "type[Atom]"] = dataclasses.field(
         default_factory=dict
     )
+    hidden: redaction.Hidden = dataclasses.field(
+        default_factory=redaction.Hidden
+    )
 
     @property
     def input(self) -> Mapping[str, Any]:
-        """The task's validated input."""
+        """The task's validated input, without its secrets."""
         return self.task.input
 
     @property
@@ -227,10 +234,21 @@ def guarded(method: Callable[..., Any], undoes: bool) -> Callable[..., Any]:
             if known is error:
                 raise
             raise known from error
-        return None if undoes else plain(value, self.name)
+        return None if undoes else _result(self, value)
 
     call.is_guarded = True  # type: ignore[attr-defined]
     return call
+
+
+def _result(atom: "Atom", value: Any) -> Any:
+    kept = plain(value, atom.name)
+    if atom.ctx and atom.ctx.hidden.is_in(json.dumps(kept)):
+        raise exceptions.TaskError(
+            f"{atom.name} gave a secret of the input as its result; expected"
+            " a result without",
+            code="result_invalid",
+        )
+    return kept
 
 
 _NOTHING = contextlib.nullcontext()
@@ -316,6 +334,8 @@ class TaskType:
         can no longer be resumed
     :cvar input_schema: JSON Schema (2020-12) of the input
     :cvar result_schema: JSON Schema of what :meth:`result` gives
+    :cvar secret_inputs: top-level keys of the input that are secret: no task
+        shows them, and atoms get each as a :class:`ports.Secret`
     :cvar optional_steps: what ``skip_steps`` may leave out
     :cvar engine: ``serial``, or ``parallel`` for graphs with independent arms
     """
@@ -324,6 +344,7 @@ class TaskType:
     version: ClassVar[tuple[int, int]] = (1, 0)
     input_schema: ClassVar[Mapping[str, Any]]
     result_schema: ClassVar[Mapping[str, Any]]
+    secret_inputs: ClassVar[Sequence[str]] = ()
     optional_steps: ClassVar[Sequence[str]] = ()
     engine: ClassVar[Literal["serial", "parallel"]] = "serial"
 
@@ -338,7 +359,8 @@ class TaskType:
     def build(self, ctx: BuildContext) -> taskflow_flow.Flow:
         """Build the graph: a pure function of ``ctx.input`` and ``ctx.plan``.
 
-        Each top-level key of the input can be required by name.
+        Each top-level key of the input can be required by name, also those
+        that are secret.
         """
         raise NotImplementedError(f"{type(self).__name__} has no build()")
 

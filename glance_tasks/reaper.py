@@ -7,6 +7,7 @@ import logging
 from glance_tasks import workdir
 from glance_tasks.persistence import database as db
 from glance_tasks.persistence import expiry
+from glance_tasks.secrets import vault
 
 LOG = logging.getLogger(__name__)
 
@@ -24,9 +25,15 @@ class Reaped:
 
 
 def reap(
-    database: db.Database, area: workdir.WorkArea, *, dry_run: bool = False
+    database: db.Database,
+    area: workdir.WorkArea,
+    secrets: vault.Vault,
+    *,
+    dry_run: bool = False,
 ) -> Reaped:
     """Delete what has expired, and the directories of tasks that ended.
+
+    Their secrets too, where a store outside the database still has them.
 
     What tasks have made, images and their data, stays. Cut anywhere, the
     next call goes on.
@@ -34,6 +41,9 @@ def reap(
     :raises DatabaseUnreachable: when the database is away
     """
     swept = _sweep(database, area, dry_run)
+    if not dry_run:
+        # Before the tasks, whose end says that the secrets must go.
+        secrets.sweep()
     deleted = expiry.count_expired(database) if dry_run else 0
     while not dry_run:
         batch = expiry.delete_expired(database, limit=_BATCH)

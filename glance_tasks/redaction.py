@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Takes credentials out of text before anybody stores, logs or shows it."""
 
+from collections.abc import Iterable
+from collections.abc import Iterator
+import json
 import re
+import threading
 from urllib import parse
+import weakref
 
 from oslo_utils import strutils
 
@@ -15,7 +20,7 @@ _CUT_USERINFO = re.compile(r"//[^/\s]+\Z")
 # has the object.
 _SIGNED = re.compile(
     r"(?i)(?P<name>[?&;][\w.-]{0,64}?(?:signature|sig|token|key|secret"
-    r"|password|credential|expires)[\w.-]{0,64}=)[^&;\s'\"#]+"
+    r"|password|credential|expires)[\w.-]{0,64}=)(?P<value>[^&;\s'\"#]+)"
 )
 _HEADER = re.compile(
     r"(?i)(?P<name>x-[a-z-]{0,32}(?:token|key)\\?['\"]?\s*[:=]"
@@ -52,10 +57,15 @@ def _without_line(found: re.Match[str]) -> str:
     return f"{found['name']}{found['quote'] or ''}***"
 
 
-def clean(text: str, limit: int) -> str:
+def clean(text: str, limit: int, hidden: "Hidden | None" = None) -> str:
     """Give ``text`` redacted, no longer than ``limit`` characters or so, and
     in a form that every database takes.
+
+    :param hidden: what must not be in it besides
     """
+    if hidden is not None:
+        # First of all: half of a secret would not be known any more.
+        text = hidden.out_of(text)
     if len(text) > limit + _MARGIN:
         text = _CUT_USERINFO.sub("//***", text[: limit + _MARGIN])
     # PostgreSQL takes no NUL in text, and lone surrogates are no UTF-8.
@@ -72,3 +82,111 @@ def plain_uri(uri: str) -> str:
     except ValueError:
         return "(an address that cannot be parsed)"
     return parse.urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+# --- texts that are known to be secret ---------------------------------------
+
+# A shorter one is part of too many words.
+_LEAST = 4
+# In results, where a number that fits by chance would fail the task.
+_LEAST_RESULT = 8
+
+_HIDING: "weakref.WeakSet[Hidden]" = weakref.WeakSet()
+_HIDING_LOCK = threading.Lock()
+
+
+class Hidden:
+    """Texts of one run that nothing may show: its secrets, once revealed.
+
+    They are in memory only, and gone with :meth:`clear`. Texts of fewer than
+    four characters are not known again. Safe to share between threads.
+    """
+
+    __slots__ = ("__weakref__", "_forms", "_lock", "_pattern")
+
+    def __init__(self, texts: Iterable[str] = ()) -> None:
+        """Hide ``texts``."""
+        self._lock = threading.Lock()
+        self._forms: frozenset[str] = frozenset()
+        self._pattern: re.Pattern[str] | None = None
+        self.add(texts)
+        with _HIDING_LOCK:
+            _HIDING.add(self)
+
+    def __repr__(self) -> str:
+        return "Hidden(***)"
+
+    def add(self, texts: Iterable[str]) -> None:
+        """Hide ``texts`` too, also as JSON, Python or a URL has them."""
+        forms = {form for text in texts for form in _forms(text)}
+        with self._lock:
+            if forms <= self._forms:
+                return
+            self._forms |= forms
+            # The longest first: one may be the beginning of another.
+            ordered = sorted(self._forms, key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(re.escape, ordered)))
+
+    def clear(self) -> None:
+        """Hide nothing any more."""
+        with self._lock:
+            self._forms, self._pattern = frozenset(), None
+
+    def out_of(self, text: str) -> str:
+        """Give ``text`` with ``***`` for each of them."""
+        pattern = self._pattern
+        return text if pattern is None else pattern.sub("***", text)
+
+    def is_in(self, text: str) -> bool:
+        """Tell whether one of eight characters or more is in ``text``."""
+        return any(
+            form in text for form in self._forms if len(form) >= _LEAST_RESULT
+        )
+
+
+def _forms(text: str) -> Iterator[str]:
+    """Give the ways in which a text may be written in another one."""
+    lines = text.splitlines() if len(text.splitlines()) > 1 else []
+    for piece in (text, *lines):
+        # Not as UTF-8: what comes out of a log may hold lone surrogates.
+        raw = piece.encode("utf-8", "surrogatepass")
+        forms = {
+            piece,
+            piece.strip(),
+            repr(piece)[1:-1],
+            repr(raw)[2:-1],
+            json.dumps(piece)[1:-1],
+            parse.quote(raw),
+            parse.quote(raw, safe=""),
+            parse.quote_plus(raw),
+            parse.unquote(piece),
+        }
+        yield from (form for form in forms if len(form) >= _LEAST)
+
+
+def secret_parts(uri: str) -> list[str]:
+    """Give what of an address must be hidden, itself first.
+
+    :returns: an empty list when it may be shown as it is
+    """
+    if redact(uri) == uri:
+        return []
+    parts = [uri]
+    for found in _USERINFO.findall(uri):
+        userinfo = found[2:-1]
+        parts += [userinfo, userinfo.partition(":")[2]]
+    parts += [
+        found["value"]
+        for found in _SIGNED.finditer(uri)
+        if "expires" not in found["name"].lower()
+    ]
+    return [part for part in parts if len(part) >= _LEAST]
+
+
+def redact_all(text: str) -> str:
+    """Give ``text`` without credentials and whatever any run here hides."""
+    with _HIDING_LOCK:
+        hiding = list(_HIDING)
+    for hidden in hiding:
+        text = hidden.out_of(text)
+    return redact(text)

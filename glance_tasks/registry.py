@@ -196,9 +196,25 @@ def _task_type(candidate: Any) -> plugin.TaskType:
         if not hasattr(candidate, name):
             raise exceptions.BrokenPlugin(f"it has no {name}")
         schema.check_schema(getattr(candidate, name))
+    _check_secrets(candidate)
     if candidate.build is plugin.TaskType.build:
         raise exceptions.BrokenPlugin("it has no build()")
     return candidate()
+
+
+def _check_secrets(candidate: type[plugin.TaskType]) -> None:
+    names = candidate.secret_inputs
+    if isinstance(names, str):
+        raise exceptions.BrokenPlugin(
+            f"its secret_inputs are the text {names!r}; expected a list"
+        )
+    known = candidate.input_schema.get("properties", {})
+    unknown = [repr(name) for name in names if name not in known]
+    if unknown:
+        raise exceptions.BrokenPlugin(
+            f"its secret_inputs name {', '.join(unknown)}; expected"
+            " properties of its input_schema"
+        )
 
 
 def _check(candidate: Any) -> type[plugin.Atom]:

@@ -17,6 +17,7 @@ from glance_tasks import exceptions
 from glance_tasks import redaction
 from glance_tasks import task
 from glance_tasks.persistence import events
+from glance_tasks.persistence import failures
 from glance_tasks.persistence import repository
 
 # A line of a timeline; a traceback, which is longer, is in its detail.
@@ -24,7 +25,7 @@ _MAX_TEXT = 2 * 1024
 _MAX_DETAIL = 32 * 1024
 
 
-def _clean(value: Any) -> Any:
+def _clean(value: Any, hidden: redaction.Hidden | None) -> Any:
     """Give what a plugin noted as JSON that can be stored, whatever it is."""
     if value is None or isinstance(value, bool | int):
         return value
@@ -32,12 +33,12 @@ def _clean(value: Any) -> Any:
         return value if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):
         return {
-            redaction.clean(str(key), _MAX_TEXT): _clean(held)
+            redaction.clean(str(key), _MAX_TEXT, hidden): _clean(held, hidden)
             for key, held in value.items()
         }
     if isinstance(value, list | tuple):
-        return [_clean(held) for held in value]
-    return redaction.clean(str(value), _MAX_DETAIL)
+        return [_clean(held, hidden) for held in value]
+    return redaction.clean(str(value), _MAX_DETAIL, hidden)
 
 
 class Report:
@@ -46,12 +47,17 @@ class Report:
     It is the :class:`glance_tasks.ports.Progress` and the
     :class:`glance_tasks.ports.EventLog` of the run's atoms. Safe to share
     between threads.
+
+    :ivar hidden: secrets that were revealed; nothing that is stored shows them
     """
 
     def __init__(
-        self, tasks: repository.TaskRepository, held: task.Task
+        self,
+        tasks: repository.TaskRepository,
+        held: task.Task,
     ) -> None:
         """Report for the claim that ``held`` was read with."""
+        self.hidden = redaction.Hidden()
         self._tasks = tasks
         self._held = held
         self._lock = threading.Lock()
@@ -88,16 +94,25 @@ class Report:
         detail: Mapping[str, Any] | None = None,
     ) -> None:
         """Note an event; written with the next flush."""
+        hidden = self.hidden
         event = events.Event(
             at=datetime.datetime.now(datetime.UTC),
-            kind=redaction.clean(kind, 64)[:64],
-            text=redaction.clean(text, _MAX_TEXT),
-            atom=atom and redaction.clean(atom, 255)[:255],
-            detail=_clean(detail),
+            kind=redaction.clean(kind, 64, hidden)[:64],
+            text=redaction.clean(text, _MAX_TEXT, hidden),
+            atom=atom and redaction.clean(atom, 255, hidden)[:255],
+            detail=_clean(detail, hidden),
         )
         with self._lock:
             self._pending.append(event)
             self._changed = True
+
+    def reduce(self, failure: Any, step: str | None) -> dict[str, Any]:
+        """Give what is kept of a failure of the atom named ``step``."""
+        return failures.reduce(failure, step, self.hidden)
+
+    def clean(self, text: str) -> str:
+        """Give a text that may be stored."""
+        return redaction.clean(text, _MAX_TEXT, self.hidden)
 
     # --- from the atom at work -----------------------------------------------
 

@@ -15,6 +15,7 @@ from glance_tasks import boards
 from glance_tasks import building
 from glance_tasks import exceptions
 from glance_tasks import executor
+from glance_tasks import logs
 from glance_tasks import recovery
 from glance_tasks import registry
 from glance_tasks import reporting
@@ -26,6 +27,7 @@ from glance_tasks.persistence import checkpoints
 from glance_tasks.persistence import database as db
 from glance_tasks.persistence import failures
 from glance_tasks.persistence import repository
+from glance_tasks.secrets import vault
 
 LOG = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ class Services:
     registry: registry.Registry
     shared: building.Surroundings
     area: workdir.WorkArea
+    vault: vault.Vault
     lifetimes: Lifetimes
     max_attempts: int
     claim_ttl: float
@@ -103,6 +106,10 @@ class Run:
         """Write what the run has to report; False when the claim is lost."""
         return self._report.flush()
 
+    def close(self) -> None:
+        """Forget the secrets that were revealed."""
+        self._report.hidden.clear()
+
     # --- the run -------------------------------------------------------------
 
     def execute(self) -> None:
@@ -110,6 +117,7 @@ class Run:
 
         :raises RunInterrupted: when it was stopped, or lost; it can go on
         """
+        logs.guard()
         self._report.append("claimed", self._claimed())
         try:
             built = self._build()
@@ -131,7 +139,14 @@ class Run:
                 )
             )
             return
-        self._drive(built)
+        try:
+            secrets = self._services.vault.opened(
+                self._task, built.task_type, self._report.hidden
+            )
+        except exceptions.SecretsUnavailable as error:
+            self.set_aside(str(error))
+            return
+        self._drive(built, secrets)
 
     def _claimed(self) -> str:
         claim = self.claim
@@ -161,6 +176,7 @@ class Run:
             events=self._report,
             stop=self._signal,
             fence=self._fence,
+            hidden=self._report.hidden,
         )
         stored = services.tasks.stored_fingerprint(held.id)
         if stored not in (None, built.graph.fingerprint):
@@ -191,6 +207,7 @@ class Run:
         :param reason: what the task shows meanwhile
         """
         services, held = self._services, self._task
+        reason = self._report.clean(reason)
         LOG.warning("Task %s waits: %s", held.id, reason)
         if held.queue_reason != reason:
             # Only once: it is tried again every minute, perhaps for days.
@@ -199,7 +216,9 @@ class Run:
         services.tasks.set_queue_reason(held.id, held.fence, reason)
         services.board.set_aside(self.claim)
 
-    def _drive(self, built: building.Built) -> None:
+    def _drive(
+        self, built: building.Built, secrets: Mapping[str, Any]
+    ) -> None:
         parallel = built.task_type.engine == "parallel"
         backend = checkpoints.CheckpointBackend(
             self._services.database,
@@ -208,11 +227,12 @@ class Run:
             fingerprint=built.graph.fingerprint,
             type_version=built.type_version,
             keep_running=parallel,
+            reduce=self._report.reduce,
         )
         self._backend = backend
         self._signal_if_refused_early()
         with contextlib.closing(backend):
-            detail = self._run_flow(built, backend, parallel)
+            detail = self._run_flow(built, backend, parallel, secrets)
         self._conclude(detail, built)
 
     def _run_flow(
@@ -220,6 +240,7 @@ class Run:
         built: building.Built,
         backend: checkpoints.CheckpointBackend,
         parallel: bool,
+        secrets: Mapping[str, Any],
     ) -> Any:
         """Run the flow to its end, unless it is there; give its detail."""
         detail = backend.load(built.flow.name)
@@ -238,7 +259,11 @@ class Run:
                 defer_reverts=True,
                 **options,
             )
-            self._run_engine(engine, built, detail)
+            given = {**building.injected(self._task), **secrets}
+            # transient: a cut between TaskFlow's two writes of the injector
+            # left a flow that could never be resumed.
+            engine.storage.inject(given, transient=True)
+            self._run_engine(engine, detail)
         return detail
 
     def _signal_if_refused_early(self) -> None:
@@ -246,12 +271,7 @@ class Run:
         if self._signal.interrupted and self._backend is not None:
             self._backend.refuse()
 
-    def _run_engine(
-        self, engine: Any, built: building.Built, detail: Any
-    ) -> None:
-        # transient: a cut between TaskFlow's two writes of the injector left
-        # a flow that could never be resumed.
-        engine.storage.inject(building.injected(self._task), transient=True)
+    def _run_engine(self, engine: Any, detail: Any) -> None:
         engine.compile()
         engine.prepare()
         atoms = list(engine.compilation.execution_graph.nodes())
@@ -267,7 +287,7 @@ class Run:
             self._report,
             task_id=self._task.id,
             phases={a.name: a.phase for a in atoms if hasattr(a, "phase")},
-            reduce=failures.reduce,
+            reduce=self._report.reduce,
         )
         try:
             with listener:
@@ -327,6 +347,7 @@ class Run:
             raise exceptions.LeaseLost(
                 f"task {held.id} is no longer held by claim {held.fence}"
             )
+        services.vault.forget(held.id)
         LOG.info(
             "Task %s: %s ended as %s", held.id, held.type, _ended_as(failure)
         )

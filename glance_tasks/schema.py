@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """JSON Schema for inputs and results, with errors that point at the field."""
 
+from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
 import difflib
@@ -11,6 +12,7 @@ import jsonschema
 from jsonschema import exceptions as schema_exceptions
 
 from glance_tasks import exceptions
+from glance_tasks import redaction
 
 _DRAFT = jsonschema.Draft202012Validator
 # "format": "uri" checks nothing by itself.
@@ -35,16 +37,30 @@ def check_schema(schema: Mapping[str, Any]) -> None:
         ) from error
 
 
-def validate(schema: Mapping[str, Any], value: Any) -> None:
+def validate(
+    schema: Mapping[str, Any],
+    value: Any,
+    *,
+    secret: Collection[str] = (),
+    hidden: redaction.Hidden | None = None,
+) -> None:
     """Return when ``value`` fits ``schema``.
 
+    :param secret: top-level keys whose values no error shows
+    :param hidden: texts that no error shows
     :raises InvalidInput: with a JSON pointer and a text for each misfit
     """
     validator = _DRAFT(schema, format_checker=_FORMATS)
     faults: list[tuple[str, str]] = []
     for error in validator.iter_errors(value):
         room = _MAX_ERRORS - len(faults)
-        faults.extend(itertools.islice(_explain(_closest(error)), room))
+        path = error.absolute_path
+        explained = (
+            _unshown(error)
+            if path and path[0] in secret
+            else _explain(_closest(error), hidden)
+        )
+        faults.extend(itertools.islice(explained, room))
         if len(faults) >= _MAX_ERRORS:
             break
     if faults:
@@ -58,8 +74,19 @@ def _closest(
     return schema_exceptions.best_match([error]) if error.context else error
 
 
+def _unshown(
+    error: schema_exceptions.ValidationError,
+) -> Iterator[tuple[str, str]]:
+    """Name the rule alone: the message would quote the value."""
+    yield (
+        _pointer([error.absolute_path[0]]),
+        f"is not as {error.validator!r} in its schema wants it",
+    )
+
+
 def _explain(
     error: schema_exceptions.ValidationError,
+    hidden: redaction.Hidden | None,
 ) -> Iterator[tuple[str, str]]:
     path = list(error.absolute_path)
     schema: Any = error.schema
@@ -78,6 +105,8 @@ def _explain(
                 yield _pointer([*path, name]), "is required"
         return
     text = error.message
+    if hidden is not None:
+        text = hidden.out_of(text)
     if len(text) > _MAX_TEXT:
         text = f"{text[:_MAX_TEXT]} ..."
     yield _pointer(path), text

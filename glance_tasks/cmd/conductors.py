@@ -82,7 +82,10 @@ class Reap(answers.ShowAnswer):
         """Reap, and say how much."""
         engine = self.engine()
         reaped = reaper.reap(
-            engine.database, engine.area, dry_run=parsed_args.dry_run
+            engine.database,
+            engine.area,
+            engine.vault,
+            dry_run=parsed_args.dry_run,
         )
         return answers.columns(
             {"tasks": reaped.tasks, "work_dirs": reaped.work_dirs},

@@ -16,6 +16,7 @@ from oslo_log import log
 
 from glance_tasks import engine as task_engine
 from glance_tasks import exceptions
+from glance_tasks import logs
 from glance_tasks import opts
 from glance_tasks.cmd import certify
 from glance_tasks.cmd import conductors
@@ -124,6 +125,7 @@ class GlanceTasks(app.App):
             # oslo.log would write to standard output, into our JSON.
             self.conf.set_override("use_stderr", True)
         log.setup(self.conf, "glance-tasks")
+        logs.guard_handlers()
         self._set_verbosity(argv)
 
     def _read_configuration(self) -> None:
@@ -145,7 +147,7 @@ class GlanceTasks(app.App):
         for group, options in opts.GROUPS.items():
             for option in options:
                 # A wrong value must be found now, not in mid-task.
-                getattr(conf[group], option.dest)
+                conf[group][option.dest]
         if self.options.data_dir:
             chosen = pathlib.Path(self.options.data_dir).absolute()
             conf.set_override("data_dir", str(chosen), "glance_tasks")

@@ -8,6 +8,7 @@ in the task's row, a writer frozen between its UPDATE and its COMMIT wrote
 over its successor on PostgreSQL.
 """
 
+from collections.abc import Callable
 from collections.abc import Iterator
 import json
 import logging
@@ -32,6 +33,9 @@ LOG = logging.getLogger(__name__)
 OUTAGE_S = 10.0
 
 _Row = dict[str, Any]
+
+#: Makes a scrubbed record of a failure of the atom that is named.
+Reduce = Callable[[Any, str | None], failures.StoredFailure]
 
 # Built once: building a statement takes longer than PostgreSQL takes to run
 # it. TaskFlow's storage lock lets one thread in at a time.
@@ -81,9 +85,11 @@ class CheckpointBackend(base.Backend):  # type: ignore[misc]
         fingerprint: str,
         type_version: str,
         keep_running: bool,
+        reduce: Reduce = failures.reduce,
     ) -> None:
         """Serve the run that holds ``fence``.
 
+        :param reduce: makes a scrubbed record of a failure
         :param keep_running: whether the state RUNNING is written; a parallel
             engine needs it, because an atom can be at work when another fails
         """
@@ -94,6 +100,7 @@ class CheckpointBackend(base.Backend):  # type: ignore[misc]
         self._fingerprint = fingerprint
         self._type_version = type_version
         self._keep_running = keep_running
+        self._reduce = reduce
         self._refused = threading.Event()
         self._writer = database.writer()
         self._written: dict[str, _Row] = {}
@@ -127,7 +134,7 @@ class CheckpointBackend(base.Backend):  # type: ignore[misc]
             ).mappings()
             for row in rows:
                 atom = _decode(row)
-                self._written[atom.uuid] = _encode(atom)
+                self._written[atom.uuid] = self._encode(atom)
                 detail.add(atom)
         self._flow_state = detail.state
         return detail
@@ -147,7 +154,7 @@ class CheckpointBackend(base.Backend):  # type: ignore[misc]
             # The serial engine runs one atom at a time: after a crash it is
             # the first without a checkpoint, whatever its row says.
             return
-        row = _encode(detail)
+        row = self._encode(detail)
         if row == self._written.get(detail.uuid):
             return
         self._checkpoint(_SAVE_ATOM, {"atom_id": detail.uuid, **row})
@@ -185,7 +192,7 @@ class CheckpointBackend(base.Backend):  # type: ignore[misc]
                 "name": atom.name,
                 "version": ".".join(map(str, atom.version or (1, 0))),
                 "fence": self.fence,
-                **_encode(atom),
+                **self._encode(atom),
             }
             for position, atom in enumerate(atoms)
         ]
@@ -213,7 +220,10 @@ class CheckpointBackend(base.Backend):  # type: ignore[misc]
         except exceptions.DatabaseUnreachable as error:
             # Not tried again: nobody knows whether the rows are there.
             raise exceptions.DatabaseGone(str(error)) from error
-        self._written.update({atom.uuid: _encode(atom) for atom in atoms})
+        self._written.update({atom.uuid: self._encode(atom) for atom in atoms})
+
+    def _encode(self, atom: taskflow_models.AtomDetail) -> _Row:
+        return _encode(atom, self._reduce)
 
     def _check(self) -> None:
         if self._refused.is_set():
@@ -237,7 +247,7 @@ def _is_end(detail: taskflow_models.FlowDetail) -> bool:
     return bool(detail.state == states.REVERTED)
 
 
-def _encode(atom: taskflow_models.AtomDetail) -> _Row:
+def _encode(atom: taskflow_models.AtomDetail, reduce: Reduce) -> _Row:
     results = atom.results
     if isinstance(atom, taskflow_models.RetryDetail):
         # A retry controller is no atom of ours, whose results are JSON: one
@@ -245,7 +255,7 @@ def _encode(atom: taskflow_models.AtomDetail) -> _Row:
         results = [
             [
                 _as_json(data),
-                {key: failures.reduce(f, key) for key, f in failed.items()},
+                {key: reduce(f, key) for key, f in failed.items()},
             ]
             for data, failed in atom.results
         ]
@@ -253,9 +263,11 @@ def _encode(atom: taskflow_models.AtomDetail) -> _Row:
         "state": atom.state,
         "intention": atom.intention,
         "results": _dump(results),
-        "failure": _dump_failure(atom.failure, atom.name),
+        "failure": _dump_failure(atom.failure, atom.name, reduce),
         "revert_results": _dump(atom.revert_results),
-        "revert_failure": _dump_failure(atom.revert_failure, atom.name),
+        "revert_failure": _dump_failure(
+            atom.revert_failure, atom.name, reduce
+        ),
     }
 
 
@@ -287,10 +299,10 @@ def _as_json(value: Any) -> Any:
     return json.loads(json.dumps(value, default=repr, skipkeys=True))
 
 
-def _dump_failure(failure: Any, name: str) -> str | None:
+def _dump_failure(failure: Any, name: str, reduce: Reduce) -> str | None:
     if failure is None:
         return None
-    stored = failures.reduce(failure, name)
+    stored = reduce(failure, name)
     # Encoded again and again while TaskFlow reverts; the same each time.
     failure.stored = stored
     return json.dumps(stored)

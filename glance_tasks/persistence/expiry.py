@@ -7,13 +7,13 @@ import sqlalchemy as sa
 
 from glance_tasks.persistence import database as db
 from glance_tasks.persistence import models
+from glance_tasks.persistence import secrets
 
 _TASKS = models.TASKS
 _OF_TASK = (
     models.EVENTS,
     models.ATOMS,
     models.FLOWS,
-    models.SECRETS,
     models.LOCKS,
     models.JOBS,
 )
@@ -45,6 +45,7 @@ def delete_expired(database: db.Database, *, limit: int) -> int:
     with database.write() as connection:
         ids = list(connection.scalars(expired))
         if ids:
+            secrets.shred(connection, ids)
             for table in _OF_TASK:
                 connection.execute(
                     sa.delete(table).where(table.c.task_id.in_(ids))

@@ -26,25 +26,31 @@ StoredFailure = dict[str, Any]
 
 
 def reduce(
-    failure: taskflow_failure.Failure, step: str | None
+    failure: taskflow_failure.Failure,
+    step: str | None,
+    hidden: redaction.Hidden | None = None,
 ) -> StoredFailure:
     """Give what is kept of a failure of the atom named ``step``.
 
     A failure that was reduced before, and came back from the database, gives
     the same again.
+
+    :param hidden: texts that must not be in it
     """
     kept = getattr(failure, "stored", None)
     if kept is not None:
         return dict(kept)
     types = list(failure) or ["Exception"]
-    known = _of_error(failure.exception, step, types[0])
+    known = _of_error(failure.exception, step, types[0], hidden)
     return {
         "at": time.time(),
         "failure": known.to_dict(),
         "types": types,
-        "text": redaction.clean(failure.exception_str, MAX_TEXT),
-        "traceback": _traceback(failure),
-        "detail": _detail(failure.exception),
+        "text": redaction.clean(failure.exception_str, MAX_TEXT, hidden),
+        "traceback": redaction.clean(
+            _traceback(failure), MAX_TRACEBACK, hidden
+        ),
+        "detail": _detail(failure.exception, hidden),
     }
 
 
@@ -61,17 +67,20 @@ def restore(stored: Mapping[str, Any]) -> taskflow_failure.Failure:
 
 def of_error(error: BaseException, step: str | None = None) -> task.Failure:
     """Put an error into the words its owner may read."""
-    return _of_error(error, step, type(error).__name__)
+    return _of_error(error, step, type(error).__name__, None)
 
 
 def _of_error(
-    error: BaseException | None, step: str | None, type_name: str
+    error: BaseException | None,
+    step: str | None,
+    type_name: str,
+    hidden: redaction.Hidden | None,
 ) -> task.Failure:
     if isinstance(error, exceptions.TaskError):
         return task.Failure(
             code=error.code,
-            summary=redaction.clean(_text(error), MAX_TEXT),
-            advice=redaction.clean(error.advice, MAX_TEXT),
+            summary=redaction.clean(_text(error), MAX_TEXT, hidden),
+            advice=redaction.clean(error.advice, MAX_TEXT, hidden),
             retryable=error.retryable,
             step=step,
             support_id=str(uuid.uuid4()) if error.code == "internal" else None,
@@ -88,12 +97,14 @@ def _of_error(
     )
 
 
-def _detail(error: BaseException | None) -> dict[str, Any]:
+def _detail(
+    error: BaseException | None, hidden: redaction.Hidden | None
+) -> dict[str, Any]:
     if not isinstance(error, exceptions.TaskError):
         return {}
     return {
-        redaction.clean(_text(key), MAX_TEXT): redaction.clean(
-            _text(value), MAX_TEXT
+        redaction.clean(_text(key), MAX_TEXT, hidden): redaction.clean(
+            _text(value), MAX_TEXT, hidden
         )
         for key, value in error.detail.items()
     }
@@ -106,8 +117,7 @@ def _traceback(failure: taskflow_failure.Failure) -> str:
         lines.append(f"{type(error).__name__}: {_text(error)}")
         lines.append("".join(traceback.format_tb(error.__traceback__)))
         error = error.__cause__
-    text = "\n".join(lines) if lines else failure.traceback_str or ""
-    return redaction.clean(text, MAX_TRACEBACK)
+    return "\n".join(lines) if lines else failure.traceback_str or ""
 
 
 def _text(value: object) -> str:

@@ -22,6 +22,7 @@ from glance_tasks import task
 from glance_tasks.persistence import database as db
 from glance_tasks.persistence import events
 from glance_tasks.persistence import models
+from glance_tasks.persistence import secrets
 
 #: A list never gives more than this many tasks at once, as in Glance.
 MAX_LIMIT = 1000
@@ -268,7 +269,8 @@ class TaskRepository:
                 _held(task_id, fence).values(**values)
             ).rowcount
             if matched:
-                for table in (models.LOCKS, models.SECRETS, models.JOBS):
+                secrets.shred(connection, [task_id])
+                for table in (models.LOCKS, models.JOBS):
                     connection.execute(
                         sa.delete(table).where(table.c.task_id == task_id)
                     )

@@ -89,6 +89,7 @@ def _task(
         "image_id": str(uuid.uuid4()),
         "checks": [],
         "skip_steps": [],
+        "secrets": [],
         **plan,
     }
     return task.Task(

@@ -126,14 +126,18 @@ def test_a_delayed_task_can_be_taken_when_its_time_has_come(kit, world):
     assert engines.claim(kit.engine) is not None
 
 
+def reap(engine):
+    return reaper.reap(engine.database, engine.area, engine.vault)
+
+
 def test_what_has_expired_is_reaped(kit, world):
     ended = kit.run(kit.engine.submit("line", world.given()).id)
     kit.clock.advance(47 * HOUR)
-    early = reaper.reap(kit.engine.database, kit.engine.area)
+    early = reap(kit.engine)
 
     kit.clock.advance(HOUR)
 
-    late = reaper.reap(kit.engine.database, kit.engine.area)
+    late = reap(kit.engine)
     assert (early.tasks, late.tasks) == (0, 1)
     with pytest.raises(gt.TaskNotFound):
         kit.engine.get(ended.id)

@@ -244,7 +244,9 @@ class EngineMachine(stateful.RuleBasedStateMachine):
                     .values(expires_at=models.now() - 1)
                 )
 
-        done = reaper.reap(self.engine.database, self.engine.area)
+        done = reaper.reap(
+            self.engine.database, self.engine.area, self.engine.vault
+        )
 
         assert done.tasks == gone
         known.reaped = known.reaped or gone

@@ -42,7 +42,7 @@ RUN = DATA | STATE | TYPES | words("opts atoms listeners")
 RUNNING = words("engine runner conductor reaper")
 RUNNING |= words("building planning presence recovery reporting")
 RUNNING |= words("executor stopping workdir")
-RUN |= RUNNING
+RUN |= RUNNING | words("keyring logs secrets")
 ALL = RUN | words("adapters views api cmd testing")
 
 FLOWS_AND_TABLES = words("taskflow sqlalchemy alembic oslo_db")
@@ -59,6 +59,8 @@ LAYERS = {
     "directio": Layer(frozenset(), only=frozenset()),
     "digest": Layer(BASE | words("directio"), only=frozenset()),
     "ledger": Layer(BASE | words("digest"), only=frozenset()),
+    "keyring": Layer(BASE | words("ledger"), only=words("cryptography")),
+    "logs": Layer(BASE, only=frozenset()),
     "imagefile": Layer(
         PIECES,
         never=FLOWS_AND_TABLES | words("oslo_config"),
@@ -79,8 +81,12 @@ LAYERS = {
     "registry": Layer(BASE | words("plugin schema")),
     "schema": Layer(BASE | words("plugin"), never=FLOWS_AND_TABLES),
     "graph": Layer(BASE | words("plugin registry")),
+    "secrets": Layer(
+        BASE | words("plugin persistence"),
+        never=words("taskflow oslo_config cryptography"),
+    ),
     "listeners": Layer(BASE, apart=True),
-    "adapters": Layer(BASE | words("opts"), apart=True),
+    "adapters": Layer(BASE | words("opts keyring"), apart=True),
     "views": Layer(BASE),
     **dict.fromkeys(sorted(RUNNING), Layer(RUN)),
     "api": Layer(ALL),

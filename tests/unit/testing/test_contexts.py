@@ -38,7 +38,12 @@ def test_an_atom_sees_what_it_was_given(tmp_path):
     )
 
     assert ctx.input == {"uri": "http://source.example/a"}
-    assert ctx.plan == {"image_id": "mine", "checks": [], "skip_steps": []}
+    assert ctx.plan == {
+        "image_id": "mine",
+        "checks": [],
+        "skip_steps": [],
+        "secrets": [],
+    }
     assert ctx.task.image_id == "mine"
     assert ctx.task.owner == "somebody"
     assert ctx.limits.max_bytes == 7
