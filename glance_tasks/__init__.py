@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from glance_tasks.ports import Image as Image
     from glance_tasks.registry import Registry as Registry
     from glance_tasks.task import Failure as Failure
+    from glance_tasks.task import Lock as Lock
     from glance_tasks.task import Phase as Phase
     from glance_tasks.task import Requester as Requester
     from glance_tasks.task import Status as Status
@@ -70,6 +71,7 @@ _WHERE = {
     "Image": "ports",
     "Registry": "registry",
     "Failure": "task",
+    "Lock": "task",
     "Phase": "task",
     "Requester": "task",
     "Status": "task",

@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 from oslo_config import cfg
+import sqlalchemy as sa
 from stevedore import driver
 
 from glance_tasks import boards
@@ -32,6 +33,7 @@ from glance_tasks import workdir
 from glance_tasks.boards import sql as sql_board
 from glance_tasks.persistence import database as db
 from glance_tasks.persistence import events
+from glance_tasks.persistence import locks
 from glance_tasks.persistence import migrations
 from glance_tasks.persistence import repository
 from glance_tasks.transfer import fetcher as transfer_fetcher
@@ -126,6 +128,7 @@ class TaskEngine:
         :raises InvalidInput: with a pointer to each field that does not fit
         :raises TaskTypeNotFound: when no such type is installed
         :raises BrokenPlugin: when the type cannot be used
+        :raises TaskConflict: when a living task holds what this one needs
         """
         draft = planning.draft(type_name, task_input, requester, owner)
         if abs(priority) > MAX_PRIORITY:
@@ -133,7 +136,7 @@ class TaskEngine:
                 [("priority", f"is not between +-{MAX_PRIORITY}")]
             )
         draft = dataclasses.replace(draft, priority=priority)
-        return self._post(self._planned(draft))
+        return self._post(self._planned(draft), requester)
 
     def retry(
         self, task_id: str, requester: task.Requester | None = None
@@ -143,7 +146,8 @@ class TaskEngine:
         It keeps the owner and the id of the image.
 
         :raises TaskNotFound: when there is none the requester may see
-        :raises TaskConflict: when it has not failed, or was retried already
+        :raises TaskConflict: when it has not failed, was retried already, or
+            a living task holds what it needs
         """
         old = self.tasks.get(task_id, requester)
         if old.status is not task.Status.FAILURE:
@@ -161,16 +165,23 @@ class TaskEngine:
             # The old one's traces carry its fence; ours must be larger.
             fence=old.fence,
         )
-        return self._post(self._planned(draft))
+        return self._post(self._planned(draft), requester)
 
     def _planned(self, draft: task.Task) -> task.Task:
         return planning.plan(self.registry, self._shared, self.conf, draft)
 
-    def _post(self, new: task.Task) -> task.Task:
-        with self.database.write() as connection:
+    def _post(
+        self, new: task.Task, requester: task.Requester | None
+    ) -> task.Task:
+        wanted = planning.locks(self.registry, self._shared, new)
+
+        def write(connection: sa.Connection) -> None:
+            locks.take(connection, new, wanted, requester)
             self.tasks.add(connection, new)
             self.board.post(connection, new.id, new.priority)
             events.add(connection, new.id, [_submitted(new)])
+
+        self.database.transact(write)
         return self.tasks.get(new.id)
 
     # --- reading -------------------------------------------------------------

@@ -6,7 +6,9 @@ steps that are left out, the checks that are added, and what the type decides.
 """
 
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
+import contextlib
 import dataclasses
 import datetime
 from typing import Any
@@ -89,16 +91,9 @@ def plan(
     schema.validate(task_type.input_schema, drafted.input)
     skipped = _skipped(conf, drafted.type, task_type)
     image_id = drafted.image_id or str(uuid.uuid4())
+    drafted = dataclasses.replace(drafted, image_id=image_id)
     own = _own_plan(
-        task_type,
-        drafted.type,
-        plugin.PlanContext(
-            input=drafted.input,
-            image_id=image_id,
-            skip_steps=frozenset(skipped),
-            fetcher=shared.fetcher,
-            limits=shared.limits,
-        ),
+        task_type, drafted.type, _context(shared, drafted, skipped)
     )
     checks = _checks(conf, drafted.type, types)
     decided = {
@@ -107,18 +102,62 @@ def plan(
         "checks": checks,
         "skip_steps": sorted(skipped),
     }
-    planned = dataclasses.replace(drafted, plan=decided, image_id=image_id)
+    planned = dataclasses.replace(drafted, plan=decided)
     # A graph that cannot be built must not become a task.
     building.build(types, shared, planned)
     return planned
+
+
+def locks(
+    types: registry.Registry,
+    shared: building.Surroundings,
+    planned: task.Task,
+) -> tuple[task.Lock, ...]:
+    """Give the locks that a planned task is to have.
+
+    :raises BrokenPlugin: when its type fails to say, or says nonsense
+    """
+    task_type = types.get(planned.type)
+    ctx = _context(shared, planned, planned.plan["skip_steps"])
+    with _blaming(f"locks() of {planned.type!r}"):
+        wanted = tuple(task_type.locks(ctx))
+    for lock in wanted:
+        if not (isinstance(lock, task.Lock) and 0 < len(lock.resource) < 256):
+            raise exceptions.BrokenPlugin(
+                f"locks() of {planned.type!r} gave {str(lock)[:300]}; expected"
+                " a Lock with a resource of 1 to 255 characters"
+            )
+    return wanted
+
+
+def _context(
+    shared: building.Surroundings, drafted: task.Task, skipped: Iterable[str]
+) -> plugin.PlanContext:
+    return plugin.PlanContext(
+        input=drafted.input,
+        image_id=drafted.image_id or "",
+        skip_steps=frozenset(skipped),
+        fetcher=shared.fetcher,
+        limits=shared.limits,
+    )
 
 
 def _own_plan(
     task_type: plugin.TaskType, type_name: str, ctx: plugin.PlanContext
 ) -> dict[str, Any]:
     whose = f"plan() of {type_name!r}"
-    try:
+    with _blaming(whose):
         own = dict(task_type.plan(ctx))
+    try:
+        return dict(plugin.plain(own, whose))
+    except exceptions.TaskError as error:
+        raise exceptions.BrokenPlugin(str(error)) from error
+
+
+@contextlib.contextmanager
+def _blaming(whose: str) -> Iterator[None]:
+    try:
+        yield
     except exceptions.InvalidInput:
         raise
     except exceptions.TaskError as error:
@@ -127,10 +166,6 @@ def _own_plan(
         raise exceptions.BrokenPlugin(
             f"{whose} raised {type(error).__name__}: {error}"
         ) from error
-    try:
-        return dict(plugin.plain(own, whose))
-    except exceptions.TaskError as error:
-        raise exceptions.BrokenPlugin(str(error)) from error
 
 
 def _checks(

@@ -333,6 +333,14 @@ class TaskType:
         """
         return {}
 
+    def locks(self, ctx: PlanContext) -> Sequence[task.Lock]:
+        """Say what the task keeps others from, from its submit to its end.
+
+        Whoever submits a task whose locks do not go with those of a living
+        one is refused, by the name of that one.
+        """
+        return ()
+
     def build(self, ctx: BuildContext) -> taskflow_flow.Flow:
         """Build the graph: a pure function of ``ctx.input`` and ``ctx.plan``.
 
