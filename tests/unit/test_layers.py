@@ -33,7 +33,7 @@ def words(text):
     return frozenset(text.split())
 
 
-BASE = words("exceptions task ports redaction")
+BASE = words("exceptions task ports redaction locations")
 PIECES = BASE | words("directio digest ledger")
 DATA = PIECES | words("archive imagefile transfer")
 STATE = BASE | words("persistence boards")
@@ -52,7 +52,8 @@ LAYERS = {
     "failure_codes": Layer(frozenset(), only=frozenset()),
     "exceptions": Layer(words("failure_codes"), only=frozenset()),
     "task": Layer(words("exceptions"), only=frozenset()),
-    "ports": Layer(words("exceptions task"), only=frozenset()),
+    "locations": Layer(words("exceptions"), only=frozenset()),
+    "ports": Layer(words("exceptions task locations"), only=frozenset()),
     "redaction": Layer(frozenset(), only=words("oslo_utils")),
     "opts": Layer(frozenset(), only=words("oslo_config")),
     "plugin": Layer(BASE, only=words("taskflow")),
