@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from glance_tasks.exceptions import TaskTypeNotFound as TaskTypeNotFound
     from glance_tasks.exceptions import UndoLater as UndoLater
     from glance_tasks.exceptions import UnsafeImage as UnsafeImage
+    from glance_tasks.locations import Location as Location
+    from glance_tasks.locations import LocationStatus as LocationStatus
     from glance_tasks.opts import list_opts as list_opts
     from glance_tasks.opts import register_opts as register_opts
     from glance_tasks.plugin import Atom as Atom
@@ -60,6 +62,8 @@ if TYPE_CHECKING:
 _WHERE = {
     "Conductor": "conductor",
     "TaskEngine": "engine",
+    "Location": "locations",
+    "LocationStatus": "locations",
     "list_opts": "opts",
     "register_opts": "opts",
     "Atom": "plugin",
