@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from glance_tasks.exceptions import TaskTypeNotFound as TaskTypeNotFound
     from glance_tasks.exceptions import UndoLater as UndoLater
     from glance_tasks.exceptions import UnsafeImage as UnsafeImage
+    from glance_tasks.locations import Location as Location
+    from glance_tasks.locations import LocationStatus as LocationStatus
     from glance_tasks.opts import list_opts as list_opts
     from glance_tasks.opts import register_opts as register_opts
     from glance_tasks.plugin import Atom as Atom
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
     from glance_tasks.ports import Secret as Secret
     from glance_tasks.registry import Registry as Registry
     from glance_tasks.task import Failure as Failure
+    from glance_tasks.task import Lock as Lock
     from glance_tasks.task import Phase as Phase
     from glance_tasks.task import Requester as Requester
     from glance_tasks.task import Status as Status
@@ -63,6 +66,8 @@ if TYPE_CHECKING:
 _WHERE = {
     "Conductor": "conductor",
     "TaskEngine": "engine",
+    "Location": "locations",
+    "LocationStatus": "locations",
     "list_opts": "opts",
     "register_opts": "opts",
     "Atom": "plugin",
@@ -75,6 +80,7 @@ _WHERE = {
     "Secret": "ports",
     "Registry": "registry",
     "Failure": "task",
+    "Lock": "task",
     "Phase": "task",
     "Requester": "task",
     "Status": "task",

@@ -13,16 +13,17 @@ import time
 from typing import Any
 
 from oslo_config import cfg
+import sqlalchemy as sa
 from stevedore import driver
 
 from glance_tasks import boards
 from glance_tasks import building
+from glance_tasks import collaborators
 from glance_tasks import conductor
 from glance_tasks import exceptions
 from glance_tasks import graph
 from glance_tasks import opts
 from glance_tasks import planning
-from glance_tasks import plugin
 from glance_tasks import ports
 from glance_tasks import registry
 from glance_tasks import runner
@@ -32,13 +33,11 @@ from glance_tasks import workdir
 from glance_tasks.boards import sql as sql_board
 from glance_tasks.persistence import database as db
 from glance_tasks.persistence import events
+from glance_tasks.persistence import locks
 from glance_tasks.persistence import migrations
 from glance_tasks.persistence import repository
 from glance_tasks.secrets import inputs
 from glance_tasks.secrets import vault
-from glance_tasks.transfer import fetcher as transfer_fetcher
-from glance_tasks.transfer import rules as transfer_rules
-from glance_tasks.transfer import sender as transfer_sender
 
 #: Priorities lie between this and its negative.
 MAX_PRIORITY = 1_000_000
@@ -94,9 +93,9 @@ class TaskEngine:
         self._shared = building.Surroundings(
             catalogue=self.catalogue,
             store=self.store,
-            fetcher=fetcher or _fetcher(conf),
-            sender=sender or _sender(conf),
-            limits=_limits(conf),
+            fetcher=fetcher or collaborators.fetcher(conf),
+            sender=sender or collaborators.sender(conf),
+            limits=collaborators.limits(conf),
         )
 
     def _adapter(self, kind: str) -> Any:
@@ -137,6 +136,7 @@ class TaskEngine:
         :raises TaskTypeNotFound: when no such type is installed
         :raises BrokenPlugin: when the type cannot be used
         :raises SecretsUnavailable: when its secrets cannot be kept
+        :raises TaskConflict: when a living task holds what this one needs
         """
         draft = planning.draft(type_name, task_input, requester, owner)
         if abs(priority) > MAX_PRIORITY:
@@ -144,7 +144,7 @@ class TaskEngine:
                 [("priority", f"is not between +-{MAX_PRIORITY}")]
             )
         draft = dataclasses.replace(draft, priority=priority)
-        return self._post(draft)
+        return self._post(draft, requester)
 
     def retry(
         self,
@@ -160,7 +160,8 @@ class TaskEngine:
             as they are gone with its end
         :raises InvalidInput: when a secret is missing, or is none
         :raises TaskNotFound: when there is none the requester may see
-        :raises TaskConflict: when it has not failed, or was retried already
+        :raises TaskConflict: when it has not failed, was retried already, or
+            a living task holds what it needs
         """
         old = self.tasks.get(task_id, requester)
         if old.status is not task.Status.FAILURE:
@@ -180,20 +181,23 @@ class TaskEngine:
             # The old one's traces carry its fence; ours must be larger.
             fence=old.fence,
         )
-        return self._post(draft)
+        return self._post(draft, requester)
 
-    def _post(self, draft: task.Task) -> task.Task:
-        new, secrets = planning.plan(
-            self.registry, self._shared, self.conf, draft
-        )
-        with (
-            self.vault.keeping(new.id, secrets) as kept,
-            self.database.write() as connection,
-        ):
+    def _post(
+        self, draft: task.Task, requester: task.Requester | None
+    ) -> task.Task:
+        planned = planning.plan(self.registry, self._shared, self.conf, draft)
+        new = planned.new
+
+        def write(connection: sa.Connection) -> None:
+            locks.take(connection, new, planned.locks, requester)
             self.tasks.add(connection, new)
             self.vault.write(connection, new.id, kept)
             self.board.post(connection, new.id, new.priority)
             events.add(connection, new.id, [_submitted(new)])
+
+        with self.vault.keeping(new.id, planned.secrets) as kept:
+            self.database.transact(write)
         return self.tasks.get(new.id)
 
     # --- reading -------------------------------------------------------------
@@ -303,8 +307,8 @@ class TaskEngine:
         drawn = dataclasses.replace(
             self._shared, fetcher=anywhere, sender=anywhere
         )
-        planned, _ = planning.plan(self.registry, drawn, self.conf, draft)
-        return building.build(self.registry, drawn, planned).graph
+        planned = planning.plan(self.registry, drawn, self.conf, draft)
+        return building.build(self.registry, drawn, planned.new).graph
 
     # --- running -------------------------------------------------------------
 
@@ -350,48 +354,3 @@ def _submitted(new: task.Task) -> events.Event:
         kind="submitted",
         text=f"{new.type} for image {new.image_id}{again}",
     )
-
-
-def _limits(conf: cfg.ConfigOpts) -> plugin.Limits:
-    return plugin.Limits(
-        max_bytes=conf.glance_tasks_fetch.max_bytes,
-        max_virtual_size=conf.glance_tasks_convert.max_virtual_size,
-        convert_min_rate=conf.glance_tasks_convert.min_rate,
-        convert_memory=conf.glance_tasks_convert.memory,
-        unpack_max_bytes=conf.glance_tasks_unpack.max_bytes,
-        unpack_max_ratio=conf.glance_tasks_unpack.max_ratio,
-        unpack_memory=conf.glance_tasks_unpack.memory,
-    )
-
-
-def _fetcher(conf: cfg.ConfigOpts) -> ports.Fetcher:
-    group = conf.glance_tasks_fetch
-    rules = transfer_rules.FetchRules(
-        schemes=tuple(group.allowed_schemes),
-        ports=tuple(group.allowed_ports),
-        networks=tuple(group.allowed_networks),
-        file_roots=tuple(group.file_roots),
-        max_bytes=group.max_bytes,
-        chunk_size=group.chunk_size,
-        connect_timeout=group.connect_timeout,
-        read_timeout=group.read_timeout,
-        min_rate=group.min_rate,
-    )
-    return transfer_fetcher.GuardedFetcher(
-        rules, factories=registry.endpoints()
-    )
-
-
-def _sender(conf: cfg.ConfigOpts) -> ports.Sender:
-    group = conf.glance_tasks_send
-    rules = transfer_rules.SendRules(
-        schemes=tuple(group.allowed_schemes),
-        ports=tuple(group.allowed_ports),
-        networks=tuple(group.allowed_networks),
-        file_roots=tuple(group.file_roots),
-        chunk_size=group.part_size,
-        connect_timeout=group.connect_timeout,
-        read_timeout=group.read_timeout,
-        parts_at_once=group.parts_at_once,
-    )
-    return transfer_sender.GuardedSender(rules, factories=registry.endpoints())

@@ -251,6 +251,18 @@ CATALOGUE = (
         False,
     ),
     FailureCode(
+        "location_conflict",
+        "the image's data is not in the state that this needs",
+        "Look at the image, and submit the task again if it still applies",
+        True,
+    ),
+    FailureCode(
+        "deletion_undone",
+        "somebody undid the deletion before it began",
+        "Submit the task again if the image is to go after all",
+        False,
+    ),
+    FailureCode(
         "plugin_failed",
         "the task type could not be set up",
         "Tell the operator the id of this task",

@@ -6,9 +6,12 @@ steps that are left out, the checks that are added, and what the type decides.
 """
 
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
+import contextlib
 import dataclasses
 import datetime
+import functools
 from typing import Any
 import uuid
 
@@ -85,15 +88,25 @@ def draft(
     )
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Planned:
+    """A task that could be built, with what is written beside it.
+
+    :ivar secrets: of its input, by name; the task does not have them
+    """
+
+    new: task.Task
+    secrets: Mapping[str, Any] = dataclasses.field(repr=False)
+    locks: tuple[task.Lock, ...]
+
+
 def plan(
     types: registry.Registry,
     shared: building.Surroundings,
     conf: cfg.ConfigOpts,
     drafted: task.Task,
-) -> tuple[task.Task, dict[str, Any]]:
+) -> Planned:
     """Give the task with its plan, once its graph could be built.
-
-    Its secrets come apart from it, by name.
 
     :raises InvalidInput: with a pointer to each field that does not fit
     :raises TaskTypeNotFound: when its type, or a check, is not installed
@@ -103,31 +116,24 @@ def plan(
     task_type = types.get(drafted.type)
     drafted, secrets = _checked(task_type, drafted)
     skipped = _skipped(conf, drafted.type, task_type)
-    image_id = drafted.image_id or str(uuid.uuid4())
-    own = _own_plan(
-        task_type,
-        drafted.type,
-        plugin.PlanContext(
-            input=drafted.input,
-            image_id=image_id,
-            skip_steps=frozenset(skipped),
-            fetcher=shared.fetcher,
-            sender=shared.sender,
-            limits=shared.limits,
-        ),
+    drafted = dataclasses.replace(
+        drafted, image_id=drafted.image_id or str(uuid.uuid4())
     )
-    checks = _checks(conf, drafted.type, types)
+    ctx = _context(shared, drafted, skipped, secrets)
+    own = _own_plan(task_type, drafted.type, ctx)
     decided = {
+        "image_id": drafted.image_id,
         **own,
-        "image_id": image_id,
-        "checks": checks,
+        "checks": _checks(conf, drafted.type, types),
         "skip_steps": sorted(skipped),
         "secrets": sorted(secrets),
     }
-    planned = dataclasses.replace(drafted, plan=decided, image_id=image_id)
+    planned = dataclasses.replace(
+        drafted, plan=decided, image_id=decided["image_id"]
+    )
     # A graph that cannot be built must not become a task.
     building.build(types, shared, planned)
-    return planned, secrets
+    return Planned(planned, secrets, _locks(task_type, drafted.type, ctx))
 
 
 def _checked(
@@ -144,12 +150,62 @@ def _checked(
     return dataclasses.replace(drafted, input=shown), secrets
 
 
+def _locks(
+    task_type: plugin.TaskType, type_name: str, ctx: plugin.PlanContext
+) -> tuple[task.Lock, ...]:
+    """Give the locks that a planned task is to have.
+
+    :raises BrokenPlugin: when its type fails to say, or says nonsense
+    """
+    with _blaming(f"locks() of {type_name!r}"):
+        wanted = tuple(task_type.locks(ctx))
+    for lock in wanted:
+        if not (isinstance(lock, task.Lock) and 0 < len(lock.resource) < 256):
+            raise exceptions.BrokenPlugin(
+                f"locks() of {type_name!r} gave {str(lock)[:300]}; expected"
+                " a Lock with a resource of 1 to 255 characters"
+            )
+    return wanted
+
+
+def _context(
+    shared: building.Surroundings,
+    drafted: task.Task,
+    skipped: Iterable[str],
+    secrets: Mapping[str, Any],
+) -> plugin.PlanContext:
+    return plugin.PlanContext(
+        task_id=drafted.id,
+        owner=drafted.owner,
+        input=drafted.input,
+        image_id=drafted.image_id or "",
+        skip_steps=frozenset(skipped),
+        fetcher=shared.fetcher,
+        sender=shared.sender,
+        limits=shared.limits,
+        secrets={
+            name: ports.Secret(functools.partial(dict.get, secrets, name))
+            for name in secrets
+        },
+    )
+
+
 def _own_plan(
     task_type: plugin.TaskType, type_name: str, ctx: plugin.PlanContext
 ) -> dict[str, Any]:
     whose = f"plan() of {type_name!r}"
-    try:
+    with _blaming(whose):
         own = dict(task_type.plan(ctx))
+    try:
+        return dict(plugin.plain(own, whose))
+    except exceptions.TaskError as error:
+        raise exceptions.BrokenPlugin(str(error)) from error
+
+
+@contextlib.contextmanager
+def _blaming(whose: str) -> Iterator[None]:
+    try:
+        yield
     except exceptions.InvalidInput:
         raise
     except exceptions.TaskError as error:
@@ -158,10 +214,6 @@ def _own_plan(
         raise exceptions.BrokenPlugin(
             f"{whose} raised {type(error).__name__}: {error}"
         ) from error
-    try:
-        return dict(plugin.plain(own, whose))
-    except exceptions.TaskError as error:
-        raise exceptions.BrokenPlugin(str(error)) from error
 
 
 def _checks(

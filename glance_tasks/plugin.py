@@ -71,16 +71,24 @@ class PlanContext:
     """What a type may look at while it plans a task, at submit.
 
     :ivar input: without its secrets, like that of the task
-    :ivar image_id: chosen by the engine; a retry keeps its predecessor's
+    :ivar owner: the project whose task it is; empty for the operator's own
+    :ivar image_id: chosen by the engine for an image that the task makes; a
+        retry keeps its predecessor's
     :ivar skip_steps: optional steps the deployer left out
+    :ivar secrets: those of the input, by name
     """
 
+    task_id: str
+    owner: str
     input: Mapping[str, Any]
     image_id: str
     skip_steps: frozenset[str]
     fetcher: ports.Fetcher
     sender: ports.Sender
     limits: Limits
+    secrets: Mapping[str, ports.Secret] = dataclasses.field(
+        default_factory=dict
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -351,10 +359,19 @@ class TaskType:
     def plan(self, ctx: PlanContext) -> dict[str, Any]:
         """Decide at submit what a later change of configuration must not.
 
-        :returns: small JSON, stored with the task
+        :returns: small JSON, stored with the task; an ``image_id`` in it is
+            that of the image the task is about, where it makes none
         :raises InvalidInput: for what a schema cannot say
         """
         return {}
+
+    def locks(self, ctx: PlanContext) -> Sequence[task.Lock]:
+        """Say what the task keeps others from, from its submit to its end.
+
+        Whoever submits a task whose locks do not go with those of a living
+        one is refused, by the name of that one.
+        """
+        return ()
 
     def build(self, ctx: BuildContext) -> taskflow_flow.Flow:
         """Build the graph: a pure function of ``ctx.input`` and ``ctx.plan``.

@@ -20,6 +20,9 @@ from typing import NoReturn
 from typing import Protocol
 from typing import TypedDict
 
+# Images have a field of the module's name.
+from glance_tasks import locations as places
+
 
 class Artifact(TypedDict, total=False):
     """A file an atom leaves in the work directory, as JSON for the next one.
@@ -238,11 +241,14 @@ class Sender(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Image:
-    """An image as the catalogue shows it: always whole, always active.
+    """An image as the catalogue shows it: always whole.
 
     Times are UTC. Sizes are bytes, ``min_disk`` GiB and ``min_ram`` MiB as in
-    Glance. ``location`` is the store's key of the data and is shown to
-    nobody but the operator.
+    Glance. ``location`` is the store's key of the data, that of the first
+    active one of ``locations``; both are shown to nobody but the operator.
+
+    :ivar locations: where its data is; when none are given, one in the
+        default store
     """
 
     id: str
@@ -265,6 +271,34 @@ class Image:
     status: str = "active"
     created_at: datetime.datetime | None = None
     updated_at: datetime.datetime | None = None
+    locations: places.Locations = ()
+
+    def __post_init__(self) -> None:
+        if not self.locations:
+            # Frozen; and a default cannot look at the other fields.
+            object.__setattr__(self, "locations", (self.located(),))
+
+    def located(self, store: str = "") -> places.Location:
+        """Give the active location of the data as this record tells of it.
+
+        :param store: the store's name; empty for the default one
+        """
+        return places.Location(
+            self.location,
+            store,
+            disk_format=self.disk_format,
+            container_format=self.container_format,
+            size=self.size,
+            virtual_size=self.virtual_size,
+            checksum=self.checksum,
+            os_hash_algo=self.os_hash_algo,
+            os_hash_value=self.os_hash_value,
+        )
+
+    @property
+    def is_in_default_store(self) -> bool:
+        """Whether the data is there alone, as this record tells of it."""
+        return self.locations == (self.located(),)
 
 
 class ImageCatalog(Protocol):
@@ -287,17 +321,50 @@ class ImageCatalog(Protocol):
         :raises CatalogueError: when the catalogue fails
         """
 
-    def get(self, image_id: str) -> Image:
+    def change_locations(
+        self,
+        image_id: str,
+        change: places.Change,
+        *,
+        fence: Fence | None = None,
+    ) -> Image:
+        """Change where an image's data is, and its status with that.
+
+        Nobody else's change is lost: where one came between, this one is
+        made anew on top of it. An image all of whose locations are deleted is
+        gone for good, its id is never used again.
+
+        :param change: gives new locations for old ones, and may be called
+            several times
+        :param fence: of the run that asks; it is asked after the locations
+            were read, and a run that has lost its task changes nothing.
+            None for an operator
+        :returns: the image as it is then
+        :raises ImageNotFound: when there is none of that id, hidden or not
+        :raises LeaseLost: when the fence says so
+        :raises CatalogueError: when the catalogue fails, or ``change`` does
+        """
+
+    def get(self, image_id: str, *, hidden: bool = False) -> Image:
         """Give one image.
 
+        :param hidden: whether it may be one that is not active, such as one
+            whose deletion is pending
         :raises ImageNotFound: when there is none of that id
         :raises CatalogueError: when the catalogue fails
         """
 
     def find(
-        self, *, limit: int = 25, marker: str | None = None
+        self,
+        *,
+        limit: int = 25,
+        marker: str | None = None,
+        hidden: bool = False,
     ) -> Sequence[Image]:
-        """List images, newest first, those after ``marker``."""
+        """List images, newest first, those after ``marker``.
+
+        :param hidden: whether to list those too that are not active
+        """
 
 
 class ImageStore(Protocol):

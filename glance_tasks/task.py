@@ -157,6 +157,20 @@ def _is_plain(text: Any) -> bool:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Lock:
+    """What a task keeps others from while it lives.
+
+    :ivar resource: kind and id, such as ``image:UUID``; at most 255
+        characters
+    :ivar exclusive: whether no other task may have it; shared locks go
+        together
+    """
+
+    resource: str
+    exclusive: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Requester:
     """Who asks. Where a call takes None instead, the operator asks.
 

@@ -21,6 +21,7 @@ extensions = [
     "command_reference",
     "failure_codes",
     "flow_graph",
+    "location_tables",
     "public_names",
     "state_machine",
 ]

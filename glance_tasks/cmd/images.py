@@ -52,7 +52,6 @@ class ImageShow(answers.ShowAnswer):
             field.name: getattr(image, field.name)
             for field in dataclasses.fields(image)
         }
-        return answers.columns(
-            {**pairs, "properties": dict(image.properties)},
-            parsed_args.formatter,
-        )
+        pairs["properties"] = dict(image.properties)
+        pairs["locations"] = [one.to_dict() for one in image.locations]
+        return answers.columns(pairs, parsed_args.formatter)

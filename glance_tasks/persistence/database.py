@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The database: how it is connected to, and how a transaction is made."""
 
+from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 import functools
@@ -85,6 +86,22 @@ class Database:
     def write(self) -> contextlib.AbstractContextManager[Any]:
         """Open a transaction that commits at the end of the block."""
         return _in_words(self.engine)
+
+    def transact(self, work: Callable[[Any], None]) -> None:
+        """Do ``work`` in a transaction, anew when it met a deadlock.
+
+        A server ends one of those that wait for each other; nothing of it was
+        written.
+        """
+        for last in (False, False, False, False, True):
+            try:
+                with self.write() as connection:
+                    work(connection)
+            except exceptions.DatabaseUnreachable as error:
+                if last or not isinstance(error.__cause__, db_exc.DBDeadlock):
+                    raise
+            else:
+                return
 
     def read(self) -> contextlib.AbstractContextManager[Any]:
         """Open a transaction that only reads."""

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from collections.abc import Sequence
 
 from glance_tasks import exceptions
+from glance_tasks import locations
 from glance_tasks import ports
 from glance_tasks.testing import fault
 
@@ -15,7 +16,7 @@ class FailingCatalogue:
     Implements :class:`glance_tasks.ports.ImageCatalog`.
     """
 
-    METHODS = ("publish", "withdraw", "get", "find")
+    METHODS = ("publish", "withdraw", "change_locations", "get", "find")
 
     def __init__(
         self,
@@ -60,14 +61,38 @@ class FailingCatalogue:
             "withdraw", lambda: self._inner.withdraw(image_id, fence)
         )
 
-    def get(self, image_id: str) -> ports.Image:
+    def change_locations(
+        self,
+        image_id: str,
+        change: locations.Change,
+        *,
+        fence: ports.Fence | None = None,
+    ) -> ports.Image:
+        """Have the inner catalogue change where the data is."""
+        return self._fault.around(
+            "change_locations",
+            lambda: self._inner.change_locations(
+                image_id, change, fence=fence
+            ),
+        )
+
+    def get(self, image_id: str, *, hidden: bool = False) -> ports.Image:
         """Ask the inner catalogue."""
-        return self._fault.around("get", lambda: self._inner.get(image_id))
+        return self._fault.around(
+            "get", lambda: self._inner.get(image_id, hidden=hidden)
+        )
 
     def find(
-        self, *, limit: int = 25, marker: str | None = None
+        self,
+        *,
+        limit: int = 25,
+        marker: str | None = None,
+        hidden: bool = False,
     ) -> Sequence[ports.Image]:
         """Ask the inner catalogue."""
         return self._fault.around(
-            "find", lambda: self._inner.find(limit=limit, marker=marker)
+            "find",
+            lambda: self._inner.find(
+                limit=limit, marker=marker, hidden=hidden
+            ),
         )

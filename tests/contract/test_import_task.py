@@ -49,6 +49,8 @@ def with_properties(**properties):
 
 def plan_context(task_input, *, skip=(), fetcher=None):
     return gt.PlanContext(
+        task_id="task",
+        owner="project",
         input=task_input,
         image_id=IMAGE_ID,
         skip_steps=frozenset(skip),

@@ -35,6 +35,14 @@ tellings = st.one_of(
     st.builds(lambda a, b: {"fail_undo": a, "fail_at": b}, steps, steps),
     st.builds(lambda number: {"fails": number}, st.integers(0, 4)),
 )
+locks = st.sampled_from(
+    [
+        {},
+        {"shares": ["a"]},
+        {"takes": ["a"]},
+        {"shares": ["a"], "takes": ["b"]},
+    ]
+)
 requesters = st.sampled_from(
     [None, *(gt.Requester(project) for project in PROJECTS)]
 )
@@ -84,19 +92,26 @@ class EngineMachine(stateful.RuleBasedStateMachine):
         project=st.sampled_from(["", *PROJECTS]),
         asks=st.booleans(),
         priority=st.integers(-1, 1),
+        lock=locks,
     )
-    def submit(self, kind, told, project, asks, priority):
+    def submit(self, kind, told, project, asks, priority, lock):
         world = task_types.World(self.home / f"world-{len(self.known)}")
         who = gt.Requester(project) if project and asks else None
+        told = {**told, **lock}
+        refused = self.service.conflicts(told)
 
-        made = self.engine.submit(
-            kind,
-            world.given(**told),
-            owner=None if who else project,
-            requester=who,
-            priority=priority,
-        )
-
+        try:
+            made = self.engine.submit(
+                kind,
+                world.given(**told),
+                owner=None if who else project,
+                requester=who,
+                priority=priority,
+            )
+        except exceptions.TaskConflict:
+            assert refused
+            return stateful.multiple()
+        assert not refused
         assert (made.status, made.phase) == ("pending", "queued")
         assert (made.owner, made.priority) == (project, priority)
         return self.service.add(made, world, told)
@@ -107,15 +122,17 @@ class EngineMachine(stateful.RuleBasedStateMachine):
         again = any(
             k.seen.retry_of == old.seen.id and not k.reaped for k in self.known
         )
+        refused = self.service.conflicts(old.told)
         try:
             made = self.engine.retry(old.seen.id, who)
         except exceptions.TaskNotFound:
             assert not self.sees(who, old)
             return stateful.multiple()
         except exceptions.TaskConflict:
-            assert again or old.seen.status is not task.Status.FAILURE
+            unfit = again or old.seen.status is not task.Status.FAILURE
+            assert unfit or refused
             return stateful.multiple()
-        assert self.sees(who, old) and not again
+        assert self.sees(who, old) and not (again or refused)
         assert (made.retry_of, made.owner) == (old.seen.id, old.seen.owner)
         assert (made.fence, made.image_id) == (
             *(old.seen.fence, old.seen.image_id),

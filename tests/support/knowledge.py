@@ -30,6 +30,8 @@ FAILING = {
     "handed": ("step-0",),
 }
 
+LOCKS = {"shares": False, "takes": True}
+
 Contents = dict[str, tuple[Any, ...]]
 
 
@@ -66,6 +68,13 @@ class Known:
     def living(self) -> bool:
         """Whether it has not ended yet."""
         return not self.seen.ended
+
+    def locks(self) -> set[tuple[str, bool]]:
+        """Give the resources it holds now, and whether for itself."""
+        if not self.living:
+            return set()
+        shared = {(name, False) for name in self.told.get("shares", ())}
+        return shared | {(name, True) for name in self.told.get("takes", ())}
 
     def may_run(self) -> bool:
         """Tell whether it can be claimed."""

@@ -6,10 +6,13 @@ import dataclasses
 import pathlib
 from typing import Any
 
+import sqlalchemy as sa
+
 import glance_tasks as gt
 from glance_tasks import boards
 from glance_tasks import exceptions
 from glance_tasks import runner
+from glance_tasks.persistence import models
 from glance_tasks.testing import cuts
 from tests.support import engines
 from tests.support import knowledge
@@ -69,6 +72,7 @@ class Service:
                     known.check_end()
                 self.check_steps(known)
         self.check_jobs()
+        self.check_locks()
         self.check_reaped()
 
     def taken(self, holder: str) -> boards.Claim | None:
@@ -183,6 +187,24 @@ class Service:
                 state, holder, fence = found[known.seen.id]
                 assert (state, holder) == (known.state, known.holder)
                 assert state == "ready" or fence == known.seen.fence
+
+    def conflicts(self, told: dict[str, Any]) -> bool:
+        """Tell whether a task told this would meet another one's lock."""
+        held = {lock for known in self.known for lock in known.locks()}
+        return any(
+            (name, True) in held or (alone and (name, False) in held)
+            for key, alone in knowledge.LOCKS.items()
+            for name in told.get(key, ())
+        )
+
+    def check_locks(self) -> None:
+        """Check that living tasks have their locks, and nobody else any."""
+        with self.engine.database.read() as connection:
+            found = connection.execute(sa.select(models.LOCKS)).all()
+
+        assert sorted((row[1], row[0], row[2]) for row in found) == sorted(
+            (k.seen.id, *lock) for k in self.known for lock in k.locks()
+        )
 
     def check_reaped(self) -> None:
         """Check that nothing mentions a task that was reaped."""

@@ -42,6 +42,8 @@ INPUT = {
         "dies": {"type": "integer"},
         "kind": _TEXT,
         "pace": {"type": "number"},
+        "shares": {"type": "array", "items": _TEXT},
+        "takes": {"type": "array", "items": _TEXT},
     },
     "examples": [{"world": "nowhere"}],
 }
@@ -191,6 +193,13 @@ class LineTask(gt.TaskType):
     input_schema = INPUT
     result_schema = {"type": "object"}
     optional_steps = STEPS
+
+    def locks(self, ctx: gt.PlanContext) -> list[gt.Lock]:
+        """Give the locks that the input names."""
+        return [
+            *(gt.Lock(name) for name in ctx.input.get("shares", ())),
+            *(gt.Lock(n, exclusive=True) for n in ctx.input.get("takes", ())),
+        ]
 
     def build(self, ctx: gt.BuildContext) -> linear_flow.Flow:
         """Build the row, without the steps that were left out."""

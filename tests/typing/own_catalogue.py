@@ -2,11 +2,13 @@
 """A catalogue of a service's own, in memory."""
 
 from collections.abc import Sequence
+import dataclasses
 import threading
 
 from glance_tasks import CatalogueError
 from glance_tasks import Image
 from glance_tasks import ImageNotFound
+from glance_tasks import locations
 from glance_tasks import ports
 from glance_tasks.exceptions import LeaseLost
 
@@ -42,18 +44,42 @@ class MemoryCatalogue:
         if fence < last:
             raise LeaseLost(f"claim {last} came after claim {fence}")
 
-    def get(self, image_id: str) -> Image:
+    def change_locations(
+        self,
+        image_id: str,
+        change: locations.Change,
+        *,
+        fence: ports.Fence | None = None,
+    ) -> Image:
+        """Change where the data is, and the status with that."""
+        image = self.get(image_id, hidden=True)
+        with self._lock:
+            held = change(image.locations)
+            if fence is not None:
+                fence.check()
+            status = locations.status_of(held).value
+            image = dataclasses.replace(image, locations=held, status=status)
+            last, _ = self._images[image_id]
+            self._images[image_id] = last, image
+        return image
+
+    def get(self, image_id: str, *, hidden: bool = False) -> Image:
         """Give one image."""
         _, found = self._images.get(image_id, (0, None))
-        if found is None:
+        if found is None or not (hidden or found.status == "active"):
             raise ImageNotFound(f"there is no image {image_id}")
         return found
 
     def find(
-        self, *, limit: int = 25, marker: str | None = None
+        self,
+        *,
+        limit: int = 25,
+        marker: str | None = None,
+        hidden: bool = False,
     ) -> Sequence[Image]:
         """List images, newest first, those after ``marker``."""
         kept = [image for _, image in self._images.values() if image][::-1]
+        kept = [one for one in kept if hidden or one.status == "active"]
         ids = [image.id for image in kept]
         first = ids.index(marker) + 1 if marker else 0
         return kept[first : first + limit]

@@ -33,7 +33,7 @@ def words(text):
     return frozenset(text.split())
 
 
-BASE = words("exceptions task ports redaction")
+BASE = words("exceptions task ports redaction locations")
 PIECES = BASE | words("directio digest ledger")
 DATA = PIECES | words("archive imagefile transfer")
 STATE = BASE | words("persistence boards")
@@ -41,7 +41,7 @@ TYPES = BASE | words("plugin registry schema graph")
 RUN = DATA | STATE | TYPES | words("opts atoms listeners")
 RUNNING = words("engine runner conductor reaper")
 RUNNING |= words("building planning presence recovery reporting")
-RUNNING |= words("executor stopping workdir")
+RUNNING |= words("collaborators executor stopping workdir")
 RUN |= RUNNING | words("keyring logs secrets")
 ALL = RUN | words("adapters views api cmd testing")
 
@@ -52,7 +52,8 @@ LAYERS = {
     "failure_codes": Layer(frozenset(), only=frozenset()),
     "exceptions": Layer(words("failure_codes"), only=frozenset()),
     "task": Layer(words("exceptions"), only=frozenset()),
-    "ports": Layer(words("exceptions task"), only=frozenset()),
+    "locations": Layer(words("exceptions"), only=frozenset()),
+    "ports": Layer(words("exceptions task locations"), only=frozenset()),
     "redaction": Layer(frozenset(), only=words("oslo_utils")),
     "opts": Layer(frozenset(), only=words("oslo_config")),
     "plugin": Layer(BASE, only=words("taskflow")),

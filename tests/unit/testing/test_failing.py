@@ -146,6 +146,7 @@ def test_a_catalogue_passes_everything_else_on():
     catalogue.publish(IMAGE, 1)
 
     assert catalogue.get("one") == IMAGE
+    assert catalogue.change_locations("one", lambda held: held) == IMAGE
     assert list(catalogue.find(limit=1)) == [IMAGE]
     assert list(catalogue.find(marker="one")) == []
     catalogue.withdraw("one", 2)

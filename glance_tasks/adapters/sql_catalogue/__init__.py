@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The embedded image catalogue: one table in the database of the tasks.
+"""The embedded image catalogue: two tables in the database of the tasks.
 
-The table knows nothing of tasks. Every record carries the fence of whoever
-touched it last; what was withdrawn stays as a tombstone with its fence, so
-that a frozen predecessor cannot publish it when it thaws.
+They know nothing of tasks. Every record carries the fence of whoever made it;
+what was withdrawn stays as a tombstone with its fence, so that a frozen
+predecessor cannot publish it when it thaws. Locations carry a version that
+every write raises, for many tasks may touch them, whose fences are no measure
+of each other.
 """
 
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
-import dataclasses
-import datetime
-import json
 import threading
 import time
 from typing import Any
@@ -21,62 +20,20 @@ from oslo_config import cfg
 from oslo_db import exception as db_exc
 import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
-from sqlalchemy.dialects import mysql
 
 from glance_tasks import exceptions
+from glance_tasks import locations
 from glance_tasks import ports
 from glance_tasks import redaction
+from glance_tasks.adapters.sql_catalogue import tables
 
 #: A page never has more images than this, as in Glance.
 MAX_LIMIT = 1000
 
-_ACTIVE, _DELETED = "active", "deleted"
+_ACTIVE, _DELETED = tables.ACTIVE, tables.DELETED
+_IMAGES, _LOCATIONS = tables.IMAGES, tables.LOCATIONS
 _DATABASE_ERRORS = (db_exc.DBError, sa_exc.SQLAlchemyError)
 _DUPLICATE = (db_exc.DBDuplicateEntry, sa_exc.IntegrityError)
-
-# MariaDB's TEXT ends at 64 KiB.
-_LONG = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
-
-_METADATA = sa.MetaData()
-_IMAGES = sa.Table(
-    "gt_images",
-    _METADATA,
-    sa.Column("id", sa.String(36), primary_key=True),
-    sa.Column("fence", sa.BigInteger, nullable=False),
-    sa.Column("status", sa.String(16), nullable=False),
-    # Seconds since 1970, UTC.
-    sa.Column("created_at", sa.Double, nullable=False),
-    sa.Column("updated_at", sa.Double, nullable=False),
-    # A tombstone has none of what follows.
-    sa.Column("owner", sa.String(255)),
-    sa.Column("disk_format", sa.String(32)),
-    sa.Column("container_format", sa.String(32)),
-    sa.Column("size", sa.BigInteger),
-    sa.Column("virtual_size", sa.BigInteger),
-    sa.Column("checksum", sa.String(255)),
-    sa.Column("os_hash_algo", sa.String(64)),
-    sa.Column("os_hash_value", sa.String(255)),
-    sa.Column("location", _LONG),
-    sa.Column("name", sa.String(255)),
-    sa.Column("visibility", sa.String(16)),
-    sa.Column("min_disk", sa.Integer),
-    sa.Column("min_ram", sa.Integer),
-    sa.Column("protected", sa.Boolean),
-    sa.Column("tags", _LONG),
-    sa.Column("properties", _LONG),
-    # An index, made with the table in one statement: where a database cannot
-    # undo CREATE TABLE, a crash before CREATE INDEX would leave it without.
-    sa.UniqueConstraint("status", "created_at", "id", name="gt_images_newest"),
-    mysql_engine="InnoDB",
-    mysql_charset="utf8mb4",
-    mysql_collate="utf8mb4_bin",
-)
-_CONTENT = tuple(
-    field.name
-    for field in dataclasses.fields(ports.Image)
-    if field.name not in ("id", "status", "created_at", "updated_at")
-)
-_NOTHING = dict.fromkeys(_CONTENT)
 
 _Row = sa.RowMapping
 _Values = Mapping[str, Any]
@@ -110,13 +67,15 @@ class SqlCatalogue:
 
     def publish(self, image: ports.Image, fence: int) -> None:
         """Make ``image`` visible, as the port says."""
-        content = _content(image)
+        content = tables.content_of(image)
         while True:
-            found = self._row(image.id)
-            if found is None:
-                done = self._insert(image.id, fence, _ACTIVE, content)
-            elif _fenced(found, fence)["status"] == _DELETED:
-                done = self._change(found, fence, _ACTIVE, content)
+            found, version = self._row(image.id)
+            if found is None or _fenced(found, fence)["status"] == _DELETED:
+                done = self._place(image, version) and (
+                    self._insert(image.id, fence, _ACTIVE, content)
+                    if found is None
+                    else self._change(found, fence, _ACTIVE, content)
+                )
             else:
                 _require_same(found, content)
                 # Its fence keeps out who would withdraw it with a smaller.
@@ -129,16 +88,66 @@ class SqlCatalogue:
     def withdraw(self, image_id: str, fence: int) -> None:
         """Leave a tombstone in the image's place, as the port says."""
         while True:
-            found = self._row(image_id)
+            found, _ = self._row(image_id)
             if found is None:
-                done = self._insert(image_id, fence, _DELETED, _NOTHING)
+                done = self._insert(image_id, fence, _DELETED, tables.NOTHING)
             else:
                 gone = _fenced(found, fence)["status"] == _DELETED
                 done = (gone and found["fence"] == fence) or self._change(
-                    found, fence, _DELETED, _NOTHING
+                    found, fence, _DELETED, tables.NOTHING
                 )
             if done:
                 return
+
+    def change_locations(
+        self,
+        image_id: str,
+        change: locations.Change,
+        *,
+        fence: ports.Fence | None = None,
+    ) -> ports.Image:
+        """Change where the data of an image is, as the port says."""
+        while True:
+            found, version = self._row(image_id)
+            if found is None or not _is_there(found):
+                raise _unknown(image_id)
+            changed = tables.relocated(
+                tables.image_of(found),
+                change(tables.image_of(found).locations),
+            )
+            if fence is not None:
+                # After the read: who takes over from here on raises the
+                # version, even when nothing is left to be changed.
+                fence.check()
+            if self._relocate(image_id, version, changed):
+                return changed
+
+    def _relocate(
+        self, image_id: str, version: int | None, changed: ports.Image
+    ) -> bool:
+        """Write locations where ``version`` is still what is there."""
+        values = tables.held_of(changed.locations)
+        statement: sa.Insert | sa.Update
+        if version is None:
+            statement = sa.insert(_LOCATIONS).values(
+                image_id=image_id, version=1, **values
+            )
+        else:
+            statement = (
+                sa.update(_LOCATIONS)
+                .where(_LOCATIONS.c.image_id == image_id)
+                .where(_LOCATIONS.c.version == version)
+                .values(version=version + 1, **values)
+            )
+        if changed.status != _DELETED:
+            return self._write(statement)
+        return self._write(statement, _tombstone(image_id), self._engine)
+
+    def _place(self, image: ports.Image, version: int | None) -> bool:
+        """Write the locations of an image that is about to be shown."""
+        if version is None and image.is_in_default_store:
+            return True
+        return self._relocate(image.id, version, image)
 
     def _insert(
         self, image_id: str, fence: int, status: str, content: _Values
@@ -152,13 +161,27 @@ class SqlCatalogue:
             updated_at=now,
             **content,
         )
+        return self._write(statement)
+
+    def _write(
+        self,
+        statement: sa.Insert | sa.Update,
+        then: sa.Update | None = None,
+        by: sa.Engine | None = None,
+    ) -> bool:
+        """Run a statement; tell whether it matched, or was the first.
+
+        :param then: what goes with it, in one transaction of ``by``
+        """
         with _in_words("written"):
             try:
-                with self._writer.begin() as connection:
-                    connection.execute(statement)
+                with (by or self._writer).begin() as connection:
+                    matched = connection.execute(statement).rowcount
+                    if matched and then is not None:
+                        connection.execute(then)
             except _DUPLICATE:
                 return False
-        return True
+        return bool(matched)
 
     def _change(
         self, found: _Row, fence: int, status: str, content: _Values
@@ -181,20 +204,26 @@ class SqlCatalogue:
             .where(_IMAGES.c.status == found["status"])
             .values(**values)
         )
-        with _in_words("written"), self._writer.begin() as connection:
-            return bool(connection.execute(statement).rowcount)
+        return self._write(statement)
 
     # --- reading -------------------------------------------------------------
 
-    def get(self, image_id: str) -> ports.Image:
+    def get(self, image_id: str, *, hidden: bool = False) -> ports.Image:
         """Give one image, as the port says."""
-        found = self._row(image_id)
-        if found is None or found["status"] != _ACTIVE:
+        found, _ = self._row(image_id)
+        if found is None or not _is_there(found):
             raise _unknown(image_id)
-        return _image(found)
+        image = tables.image_of(found)
+        if not hidden and image.status != _ACTIVE:
+            raise _unknown(image_id)
+        return image
 
     def find(
-        self, *, limit: int = 25, marker: str | None = None
+        self,
+        *,
+        limit: int = 25,
+        marker: str | None = None,
+        hidden: bool = False,
     ) -> Sequence[ports.Image]:
         """List images, newest first, those after ``marker``.
 
@@ -203,22 +232,28 @@ class SqlCatalogue:
         :raises CatalogueError: when the catalogue fails
         """
         self._make_table()
-        query = sa.select(_IMAGES).where(_IMAGES.c.status == _ACTIVE)
+        query = tables.JOINED.where(tables.shown(hidden=hidden))
         with _in_words("read"), self._reader.begin() as connection:
             if marker is not None:
-                query = query.where(_after(connection, marker))
+                query = query.where(_after(connection, marker, hidden))
             rows = connection.execute(
                 query.order_by(
                     _IMAGES.c.created_at.desc(), _IMAGES.c.id.desc()
                 ).limit(min(max(limit, 0), MAX_LIMIT))
             ).mappings()
-            return [_image(row) for row in rows]
+            return [tables.image_of(row) for row in rows]
 
-    def _row(self, image_id: str) -> _Row | None:
+    def _row(self, image_id: str) -> tuple[_Row | None, int | None]:
+        """Give an image's row, and the version of its locations."""
         self._make_table()
-        query = sa.select(_IMAGES).where(_IMAGES.c.id == image_id)
+        version = sa.select(_LOCATIONS.c.version).where(
+            _LOCATIONS.c.image_id == image_id
+        )
+        row = tables.JOINED.where(_IMAGES.c.id == image_id)
         with _in_words("read"), self._reader.begin() as connection:
-            return connection.execute(query).mappings().first()
+            # The version first: what changes after it is found out.
+            last = connection.scalar(version)
+            return connection.execute(row).mappings().first(), last
 
     def _make_table(self) -> None:
         with self._making:
@@ -227,10 +262,11 @@ class SqlCatalogue:
             with _in_words("set up"):
                 try:
                     with self._engine.begin() as connection:
-                        _METADATA.create_all(connection)
+                        tables.METADATA.create_all(connection)
                 except _DATABASE_ERRORS:
                     # Another process may have been faster.
-                    if not sa.inspect(self._reader).has_table(_IMAGES.name):
+                    there = sa.inspect(self._reader)
+                    if not all(map(there.has_table, tables.METADATA.tables)):
                         raise
             self._made = True
 
@@ -259,7 +295,7 @@ def _fenced(found: _Row, fence: int) -> _Row:
 
 
 def _require_same(found: _Row, content: _Values) -> None:
-    other = [name for name in _CONTENT if found[name] != content[name]]
+    other = [name for name in tables.CONTENT if found[name] != content[name]]
     if other:
         raise exceptions.CatalogueError(
             f"image {found['id']} exists already with another"
@@ -268,11 +304,13 @@ def _require_same(found: _Row, content: _Values) -> None:
         )
 
 
-def _after(connection: sa.Connection, marker: str) -> sa.ColumnElement[bool]:
+def _after(
+    connection: sa.Connection, marker: str, hidden: bool
+) -> sa.ColumnElement[bool]:
     at = connection.scalar(
-        sa.select(_IMAGES.c.created_at)
+        tables.JOINED.with_only_columns(_IMAGES.c.created_at)
         .where(_IMAGES.c.id == marker)
-        .where(_IMAGES.c.status == _ACTIVE)
+        .where(tables.shown(hidden=hidden))
     )
     if at is None:
         raise _unknown(marker)
@@ -282,29 +320,18 @@ def _after(connection: sa.Connection, marker: str) -> sa.ColumnElement[bool]:
     )
 
 
-def _unknown(image_id: str) -> exceptions.ImageNotFound:
-    return exceptions.ImageNotFound(f"there is no image {image_id}")
+def _is_there(found: _Row) -> bool:
+    gone = _DELETED in (found["status"], found["image_status"])
+    return not gone
 
 
-def _content(image: ports.Image) -> dict[str, Any]:
-    content = {name: getattr(image, name) for name in _CONTENT}
-    content["tags"] = json.dumps(list(image.tags))
-    content["properties"] = json.dumps(dict(image.properties), sort_keys=True)
-    return content
-
-
-def _image(row: _Row) -> ports.Image:
-    content = {name: row[name] for name in _CONTENT}
-    content["tags"] = tuple(json.loads(row["tags"]))
-    content["properties"] = json.loads(row["properties"])
-    return ports.Image(
-        id=row["id"],
-        status=row["status"],
-        created_at=_moment(row["created_at"]),
-        updated_at=_moment(row["updated_at"]),
-        **content,
+def _tombstone(image_id: str) -> sa.Update:
+    return (
+        sa.update(_IMAGES)
+        .where(_IMAGES.c.id == image_id)
+        .values(status=_DELETED, updated_at=time.time(), **tables.NOTHING)
     )
 
 
-def _moment(seconds: float) -> datetime.datetime:
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+def _unknown(image_id: str) -> exceptions.ImageNotFound:
+    return exceptions.ImageNotFound(f"there is no image {image_id}")

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a configuration to what tasks work with."""
+
+from oslo_config import cfg
+
+from glance_tasks import plugin
+from glance_tasks import ports
+from glance_tasks import registry
+from glance_tasks.transfer import fetcher as transfer_fetcher
+from glance_tasks.transfer import rules as transfer_rules
+from glance_tasks.transfer import sender as transfer_sender
+
+
+def limits(conf: cfg.ConfigOpts) -> plugin.Limits:
+    """Give what one task may use at most."""
+    return plugin.Limits(
+        max_bytes=conf.glance_tasks_fetch.max_bytes,
+        max_virtual_size=conf.glance_tasks_convert.max_virtual_size,
+        convert_min_rate=conf.glance_tasks_convert.min_rate,
+        convert_memory=conf.glance_tasks_convert.memory,
+        unpack_max_bytes=conf.glance_tasks_unpack.max_bytes,
+        unpack_max_ratio=conf.glance_tasks_unpack.max_ratio,
+        unpack_memory=conf.glance_tasks_unpack.memory,
+    )
+
+
+def fetcher(conf: cfg.ConfigOpts) -> ports.Fetcher:
+    """Give the guarded way in."""
+    group = conf.glance_tasks_fetch
+    rules = transfer_rules.FetchRules(
+        schemes=tuple(group.allowed_schemes),
+        ports=tuple(group.allowed_ports),
+        networks=tuple(group.allowed_networks),
+        file_roots=tuple(group.file_roots),
+        max_bytes=group.max_bytes,
+        chunk_size=group.chunk_size,
+        connect_timeout=group.connect_timeout,
+        read_timeout=group.read_timeout,
+        min_rate=group.min_rate,
+    )
+    return transfer_fetcher.GuardedFetcher(
+        rules, factories=registry.endpoints()
+    )
+
+
+def sender(conf: cfg.ConfigOpts) -> ports.Sender:
+    """Give the guarded way out."""
+    group = conf.glance_tasks_send
+    rules = transfer_rules.SendRules(
+        schemes=tuple(group.allowed_schemes),
+        ports=tuple(group.allowed_ports),
+        networks=tuple(group.allowed_networks),
+        file_roots=tuple(group.file_roots),
+        chunk_size=group.part_size,
+        connect_timeout=group.connect_timeout,
+        read_timeout=group.read_timeout,
+        parts_at_once=group.parts_at_once,
+    )
+    return transfer_sender.GuardedSender(rules, factories=registry.endpoints())
