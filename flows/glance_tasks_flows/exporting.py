@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bringing an image out of the cloud."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+from taskflow import flow
+from taskflow.patterns import linear_flow
+
+from glance_tasks import BuildContext
+from glance_tasks import InvalidInput
+from glance_tasks import Lock
+from glance_tasks import PlanContext
+from glance_tasks import SendError
+from glance_tasks import TaskType
+from glance_tasks.atoms import convert
+from glance_tasks.atoms import inspect
+from glance_tasks.atoms import read
+from glance_tasks.atoms import send
+from glance_tasks_flows import fields
+
+_EXAMPLE_ID = "00000000-0000-4000-8000-000000000002"
+
+
+class ExportTask(TaskType):
+    """Send an image to an address, converting it if asked to."""
+
+    input_schema = {
+        "type": "object",
+        "required": ["image_id", "export_to"],
+        "additionalProperties": False,
+        "properties": {
+            "image_id": {
+                **fields.IMAGE_ID,
+                "description": "The image to export; it stays as it is, and"
+                " cannot be deleted meanwhile.",
+            },
+            "export_to": {
+                "type": "string",
+                "format": "uri",
+                "description": "Where to: the object appears under this"
+                " prefix by a name of its own. An http or https address is"
+                " that of the object itself, which takes one PUT.",
+            },
+            "export_format": {
+                "enum": list(fields.TARGETS),
+                "description": "The format it is converted to; left out, it"
+                " stays in its own.",
+            },
+            "export_to_credentials": {
+                "type": "object",
+                "description": "What the destination asks of those who log"
+                " in; see the scheme's own page. It is kept apart, encrypted,"
+                " shown nowhere, and gone when the task ends.",
+            },
+            "overwrite": {
+                "type": "boolean",
+                "default": False,
+                "description": "Whether an object that is there already may"
+                " be replaced.",
+            },
+        },
+        "examples": [
+            {
+                "image_id": _EXAMPLE_ID,
+                "export_to": "https://objects.example/tmp/disk?temp_url=1",
+            },
+            {
+                "image_id": _EXAMPLE_ID,
+                "export_to": "https://objects.example/tmp/disk?temp_url=1",
+                "export_format": "qcow2",
+            },
+        ],
+    }
+    secret_inputs = ("export_to_credentials",)
+    result_schema = {
+        "type": "object",
+        "required": [
+            *("image_id", "export_location", "disk_format", "size"),
+            *("checksum", "os_hash_algo", "os_hash_value"),
+        ],
+        "additionalProperties": False,
+        "properties": {
+            "image_id": {**fields.IMAGE_ID, "description": "As it was asked."},
+            "export_location": {
+                "type": "string",
+                "format": "uri",
+                "description": "The address of the object.",
+            },
+            **{
+                name: fields.MADE[name]
+                for name in ("disk_format", "size", "checksum")
+            },
+            "os_hash_algo": fields.MADE["os_hash_algo"],
+            "os_hash_value": fields.MADE["os_hash_value"],
+        },
+    }
+
+    def plan(self, ctx: PlanContext) -> dict[str, Any]:
+        """Choose the object's address, and refuse what could never work.
+
+        :returns: ``export_location``
+        """
+        secret = ctx.secrets.get("export_to_credentials")
+        try:
+            uri = ctx.input["export_to"]
+            ctx.sender.preflight(uri, secret.reveal() if secret else None)
+            location = ctx.sender.location(uri, ctx.task_id)
+        except SendError as error:
+            raise InvalidInput([("/export_to", str(error))]) from error
+        return {
+            "image_id": ctx.input["image_id"],
+            "source_image_id": ctx.input["image_id"],
+            "export_location": location,
+        }
+
+    def locks(self, ctx: PlanContext) -> Sequence[Lock]:
+        """Keep the image from being deleted."""
+        return [Lock(f"image:{ctx.input['image_id']}")]
+
+    def build(self, ctx: BuildContext) -> flow.Flow:
+        """Build the chain of atoms, with ConvertImage only where asked."""
+        target = ctx.input.get("export_format")
+        chain = linear_flow.Flow("export").add(
+            read.ReadImage(ctx),
+            inspect.InspectImage(
+                ctx, rebind={"import_from_format": "source_format"}
+            ),
+        )
+        image_file = "fetched"
+        if target is not None:
+            chain.add(convert.ConvertImage(ctx, disk_format=target))
+            image_file = "converted"
+        return chain.add(
+            *ctx.checks(image_file),
+            send.SendImage(ctx, rebind={"image_file": image_file}),
+        )
+
+    def result(self, results: Mapping[str, Any]) -> dict[str, Any]:
+        """Give what arrived, and where."""
+        facts = {
+            "disk_format": results["source_format"],
+            **results["sent"],
+            "image_id": results["source_image_id"],
+        }
+        return {name: facts[name] for name in self.result_schema["required"]}
