@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a stored task to its graph: at submit, in a run, in a picture."""
 
+from collections.abc import Mapping
 import dataclasses
 import pathlib
 from typing import Any
@@ -29,6 +30,9 @@ class Surroundings:
     store: ports.ImageStore
     fetcher: ports.Fetcher
     limits: plugin.Limits
+    stores: Mapping[str, ports.ImageStore] = dataclasses.field(
+        default_factory=dict
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -108,6 +112,7 @@ def build(
         task=held,
         catalogue=shared.catalogue,
         store=shared.store,
+        stores=shared.stores,
         fetcher=shared.fetcher,
         limits=shared.limits,
         check_types=types.checks(held.plan.get("checks", ())),

@@ -28,6 +28,7 @@ from glance_tasks import ports
 from glance_tasks import registry
 from glance_tasks import runner
 from glance_tasks import schema
+from glance_tasks import stores as image_stores
 from glance_tasks import task
 from glance_tasks import workdir
 from glance_tasks.boards import sql as sql_board
@@ -63,10 +64,13 @@ class TaskEngine:
         types: registry.Registry | None = None,
         catalogue: ports.ImageCatalog | None = None,
         store: ports.ImageStore | None = None,
+        stores: Mapping[str, ports.ImageStore] | None = None,
         fetcher: ports.Fetcher | None = None,
     ) -> None:
         """Make an engine of ``conf``; the rest is for services with their own.
 
+        :param store: the default one; those of ``conf`` are not made then
+        :param stores: several by their names
         :raises ConfigurationError: when an option's value cannot work
         :raises SchemaBehind: when the database needs 'db sync'; the embedded
             SQLite is brought up to date by itself
@@ -82,21 +86,29 @@ class TaskEngine:
         self.tasks = repository.TaskRepository(self.database)
         self.board: boards.Board = sql_board.SqlBoard(self.database)
         self.area = workdir.WorkArea(opts.work_dir(conf))
-        self.catalogue = catalogue or self._adapter("catalogue")
-        self.store = store or self._adapter("store")
+        self.catalogue = catalogue or self._adapter(
+            "catalogue", conf.glance_tasks.catalogue
+        )
+        self.stores = stores or {}
+        if store is None:
+            store, self.stores = image_stores.made(
+                conf, lambda *chosen: self._adapter("store", *chosen)
+            )
+        self.store = store
         self._shared = building.Surroundings(
             catalogue=self.catalogue,
             store=self.store,
+            stores=self.stores,
             fetcher=fetcher or _fetcher(conf),
             limits=_limits(conf),
         )
 
-    def _adapter(self, kind: str) -> Any:
-        name = getattr(self.conf.glance_tasks, kind)
+    def _adapter(self, kind: str, name: str, which: str = "") -> Any:
         group = f"glance_tasks.{kind}s"
         try:
             factory: Any = driver.DriverManager(group, name).driver
-            return factory(self.conf, self.database.engine)
+            more = (which,) if which else ()
+            return factory(self.conf, self.database.engine, *more)
         except exceptions.GlanceTasksError:
             raise
         except Exception as error:  # a plugin raises anything

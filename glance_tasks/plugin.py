@@ -24,6 +24,7 @@ from taskflow import flow as taskflow_flow
 from taskflow import task as taskflow_task
 
 from glance_tasks import exceptions
+from glance_tasks import locations
 from glance_tasks import ports
 from glance_tasks import task
 
@@ -91,6 +92,9 @@ class BuildContext:
     :ivar plan: what :meth:`TaskType.plan` gave at submit, plus ``image_id``,
         ``checks`` and ``skip_steps``
     :ivar check_types: the check atoms named in the plan, by name
+    :ivar store: where new images go: the default one
+    :ivar stores: all by their names, the default one first; empty where
+        there is one without a name
     """
 
     task: task.Task
@@ -106,6 +110,9 @@ class BuildContext:
     check_types: Mapping[str, "type[Atom]"] = dataclasses.field(
         default_factory=dict
     )
+    stores: Mapping[str, ports.ImageStore] = dataclasses.field(
+        default_factory=dict
+    )
 
     @property
     def input(self) -> Mapping[str, Any]:
@@ -116,6 +123,26 @@ class BuildContext:
     def plan(self) -> Mapping[str, Any]:
         """What was decided at submit."""
         return self.task.plan
+
+    @property
+    def store_name(self) -> str:
+        """The default store's name; empty where there is only that one."""
+        return next(iter(self.stores), "")
+
+    def store_of(self, location: locations.Location) -> ports.ImageStore:
+        """Give the store that a location is in.
+
+        :raises StoreError: when it is not configured (any more)
+        """
+        if not location.store:
+            return self.store
+        try:
+            return self.stores[location.store]
+        except KeyError:
+            raise exceptions.StoreError(
+                f"there is no store {location.store!r} here; expected one of"
+                f" {', '.join(self.stores) or 'none with a name'}"
+            ) from None
 
     def checks(self, image_file: str) -> "list[Atom]":
         """Make the check steps the deployer added, to be put into a flow.

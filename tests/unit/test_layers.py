@@ -41,7 +41,7 @@ TYPES = BASE | words("plugin registry schema graph")
 RUN = DATA | STATE | TYPES | words("opts atoms listeners")
 RUNNING = words("engine runner conductor reaper")
 RUNNING |= words("building planning presence recovery reporting")
-RUNNING |= words("executor stopping workdir")
+RUNNING |= words("executor stopping stores workdir")
 RUN |= RUNNING
 ALL = RUN | words("adapters views api cmd testing")
 
