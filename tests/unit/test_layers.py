@@ -53,6 +53,7 @@ LAYERS = {
     "exceptions": Layer(words("failure_codes"), only=frozenset()),
     "task": Layer(words("exceptions"), only=frozenset()),
     "locations": Layer(words("exceptions"), only=frozenset()),
+    "location_speed": Layer(frozenset(), only=frozenset()),
     "ports": Layer(words("exceptions task locations"), only=frozenset()),
     "redaction": Layer(frozenset(), only=words("oslo_utils")),
     "opts": Layer(frozenset(), only=words("oslo_config")),
