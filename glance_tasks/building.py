@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a stored task to its graph: at submit, in a run, in a picture."""
 
+from collections.abc import Mapping
 import dataclasses
 import pathlib
 from typing import Any
@@ -30,6 +31,9 @@ class Surroundings:
     fetcher: ports.Fetcher
     sender: ports.Sender
     limits: plugin.Limits
+    stores: Mapping[str, ports.ImageStore] = dataclasses.field(
+        default_factory=dict
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -109,6 +113,7 @@ def build(
         task=held,
         catalogue=shared.catalogue,
         store=shared.store,
+        stores=shared.stores,
         fetcher=shared.fetcher,
         sender=shared.sender,
         limits=shared.limits,

@@ -1,14 +1,47 @@
 # SPDX-License-Identifier: Apache-2.0
 """From a configuration to what tasks work with."""
 
-from oslo_config import cfg
+from typing import Any
 
+from oslo_config import cfg
+import sqlalchemy as sa
+from stevedore import driver
+
+from glance_tasks import exceptions
 from glance_tasks import plugin
 from glance_tasks import ports
 from glance_tasks import registry
 from glance_tasks.transfer import fetcher as transfer_fetcher
 from glance_tasks.transfer import rules as transfer_rules
 from glance_tasks.transfer import sender as transfer_sender
+
+
+def adapter(
+    conf: cfg.ConfigOpts,
+    engine: sa.Engine,
+    kind: str,
+    name: str,
+    which: str = "",
+) -> Any:
+    """Make what fills in a port, by its entry point.
+
+    :param kind: of the port, such as ``store``
+    :param name: of the entry point
+    :param which: its own name, where there are several of a kind
+    :raises ConfigurationError: when it cannot be made
+    """
+    group = f"glance_tasks.{kind}s"
+    try:
+        factory: Any = driver.DriverManager(group, name).driver
+        more = (which,) if which else ()
+        return factory(conf, engine, *more)
+    except exceptions.GlanceTasksError:
+        raise
+    except Exception as error:  # a plugin raises anything
+        raise exceptions.ConfigurationError(
+            f"{kind} = {name!r} cannot be loaded from {group}:"
+            f" {type(error).__name__}: {error}"
+        ) from error
 
 
 def limits(conf: cfg.ConfigOpts) -> plugin.Limits:

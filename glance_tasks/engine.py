@@ -9,12 +9,12 @@ from collections.abc import Mapping
 import contextlib
 import dataclasses
 import datetime
+import functools
 import time
 from typing import Any
 
 from oslo_config import cfg
 import sqlalchemy as sa
-from stevedore import driver
 
 from glance_tasks import boards
 from glance_tasks import building
@@ -28,6 +28,7 @@ from glance_tasks import ports
 from glance_tasks import registry
 from glance_tasks import runner
 from glance_tasks import schema
+from glance_tasks import stores as image_stores
 from glance_tasks import task
 from glance_tasks import workdir
 from glance_tasks.boards import sql as sql_board
@@ -63,12 +64,15 @@ class TaskEngine:
         types: registry.Registry | None = None,
         catalogue: ports.ImageCatalog | None = None,
         store: ports.ImageStore | None = None,
+        stores: Mapping[str, ports.ImageStore] | None = None,
         fetcher: ports.Fetcher | None = None,
         sender: ports.Sender | None = None,
         secret_store: ports.SecretStore | None = None,
     ) -> None:
         """Make an engine of ``conf``; the rest is for services with their own.
 
+        :param store: the default one; those of ``conf`` are not made then
+        :param stores: several by their names
         :raises ConfigurationError: when an option's value cannot work
         :raises SchemaBehind: when the database needs 'db sync'; the embedded
             SQLite is brought up to date by itself
@@ -84,33 +88,29 @@ class TaskEngine:
         self.tasks = repository.TaskRepository(self.database)
         self.board: boards.Board = sql_board.SqlBoard(self.database)
         self.area = workdir.WorkArea(opts.work_dir(conf))
-        self.catalogue = catalogue or self._adapter("catalogue")
-        self.store = store or self._adapter("store")
-        self.secret_store: ports.SecretStore = secret_store or self._adapter(
-            "secret_store"
+        make = functools.partial(
+            collaborators.adapter, conf, self.database.engine
+        )
+        chosen = conf.glance_tasks
+        self.catalogue = catalogue or make("catalogue", chosen.catalogue)
+        self.stores = stores or {}
+        if store is None:
+            store, self.stores = image_stores.made(
+                conf, functools.partial(make, "store")
+            )
+        self.store = store
+        self.secret_store: ports.SecretStore = secret_store or make(
+            "secret_store", chosen.secret_store
         )
         self.vault = vault.Vault(self.database, self.secret_store)
         self._shared = building.Surroundings(
             catalogue=self.catalogue,
             store=self.store,
+            stores=self.stores,
             fetcher=fetcher or collaborators.fetcher(conf),
             sender=sender or collaborators.sender(conf),
             limits=collaborators.limits(conf),
         )
-
-    def _adapter(self, kind: str) -> Any:
-        name = getattr(self.conf.glance_tasks, kind)
-        group = f"glance_tasks.{kind}s"
-        try:
-            factory: Any = driver.DriverManager(group, name).driver
-            return factory(self.conf, self.database.engine)
-        except exceptions.GlanceTasksError:
-            raise
-        except Exception as error:  # a plugin raises anything
-            raise exceptions.ConfigurationError(
-                f"{kind} = {name!r} cannot be loaded from {group}:"
-                f" {type(error).__name__}: {error}"
-            ) from error
 
     def close(self) -> None:
         """Close the connections to the database."""

@@ -52,6 +52,16 @@ ENGINE: list[cfg.Opt] = [
         "store_dir",
         help="Directory of the 'directory' store. Unset: 'store' in data_dir.",
     ),
+    cfg.ListOpt(
+        "stores",
+        default=[],
+        help="Several image stores, as NAME:STORE, such as fast:directory,"
+        " cheap:directory, where STORE is an entry point of the group"
+        " glance_tasks.stores and each is set up in a group of its own,"
+        " [glance_tasks_store_NAME]. The first is the one that new images go"
+        " to, and where those are that were made when there was only one."
+        " Unset: one without a name, of 'store'.",
+    ),
     cfg.StrOpt(
         "catalogue",
         default="sql",
@@ -131,6 +141,15 @@ ENGINE: list[cfg.Opt] = [
         help="Check steps to add, as TYPE:CHECK, where CHECK is an entry point"
         " of the group glance_tasks.checks; may be given several times. A"
         " check that fails ends the task before the image can be seen.",
+    ),
+]
+
+#: Of each of several stores, in a group with its name.
+STORE: list[cfg.Opt] = [
+    cfg.StrOpt(
+        "dir",
+        help="Directory of a store that is one. Unset: 'store-NAME' in"
+        " data_dir.",
     ),
 ]
 
@@ -325,6 +344,7 @@ SECRETS: list[cfg.Opt] = [
         " needed and serves one host.",
     ),
 ]
+_STORE_GROUP = "glance_tasks_store_"
 
 GROUPS: dict[str, list[cfg.Opt]] = {
     "glance_tasks": ENGINE,
@@ -344,7 +364,8 @@ def register_opts(conf: cfg.ConfigOpts) -> None:
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
     """Give every option by group, for oslo.config's generators."""
-    return [(group, copy.deepcopy(opts)) for group, opts in GROUPS.items()]
+    groups = {**GROUPS, f"{_STORE_GROUP}name": STORE}
+    return [(group, copy.deepcopy(opts)) for group, opts in groups.items()]
 
 
 def data_dir(conf: cfg.ConfigOpts) -> pathlib.Path:
@@ -367,7 +388,15 @@ def work_dir(conf: cfg.ConfigOpts) -> pathlib.Path:
     return pathlib.Path(chosen) if chosen else data_dir(conf) / "work"
 
 
-def store_dir(conf: cfg.ConfigOpts) -> pathlib.Path:
-    """Give the directory of the 'directory' store."""
+def store_dir(conf: cfg.ConfigOpts, name: str = "") -> pathlib.Path:
+    """Give the directory of the 'directory' store.
+
+    :param name: which of several; empty where there is one
+    """
+    if name:
+        group = f"{_STORE_GROUP}{name}"
+        conf.register_opts(STORE, group=group)
+        own = conf[group].dir
+        return pathlib.Path(own) if own else data_dir(conf) / f"store-{name}"
     chosen = conf.glance_tasks.store_dir
     return pathlib.Path(chosen) if chosen else data_dir(conf) / "store"

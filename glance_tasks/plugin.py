@@ -24,6 +24,7 @@ from taskflow import flow as taskflow_flow
 from taskflow import task as taskflow_task
 
 from glance_tasks import exceptions
+from glance_tasks import locations
 from glance_tasks import ports
 from glance_tasks import redaction
 from glance_tasks import task
@@ -104,6 +105,9 @@ class BuildContext:
         are
     :ivar hidden: what of the secrets was revealed, which no result may hold
     :ivar check_types: the check atoms named in the plan, by name
+    :ivar store: where new images go: the default one
+    :ivar stores: all by their names, the default one first; empty where
+        there is one without a name
     """
 
     task: task.Task
@@ -123,6 +127,9 @@ class BuildContext:
     hidden: redaction.Hidden = dataclasses.field(
         default_factory=redaction.Hidden
     )
+    stores: Mapping[str, ports.ImageStore] = dataclasses.field(
+        default_factory=dict
+    )
 
     @property
     def input(self) -> Mapping[str, Any]:
@@ -133,6 +140,26 @@ class BuildContext:
     def plan(self) -> Mapping[str, Any]:
         """What was decided at submit."""
         return self.task.plan
+
+    @property
+    def store_name(self) -> str:
+        """The default store's name; empty where there is only that one."""
+        return next(iter(self.stores), "")
+
+    def store_of(self, location: locations.Location) -> ports.ImageStore:
+        """Give the store that a location is in.
+
+        :raises StoreError: when it is not configured (any more)
+        """
+        if not location.store:
+            return self.store
+        try:
+            return self.stores[location.store]
+        except KeyError:
+            raise exceptions.StoreError(
+                f"there is no store {location.store!r} here; expected one of"
+                f" {', '.join(self.stores) or 'none with a name'}"
+            ) from None
 
     def checks(self, image_file: str) -> "list[Atom]":
         """Make the check steps the deployer added, to be put into a flow.

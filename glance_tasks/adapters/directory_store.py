@@ -43,13 +43,16 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 class DirectoryStore:
     """Objects as files; safe to share between threads and processes."""
 
-    def __init__(self, conf: cfg.ConfigOpts, engine: Any = None) -> None:
+    def __init__(
+        self, conf: cfg.ConfigOpts, engine: Any = None, name: str = ""
+    ) -> None:
         """Keep objects under ``store_dir``; it is made when first needed.
 
         :param engine: not used, since this store needs no database; every
             store is made as ``factory(conf, engine)``
+        :param name: which of several; then it is made with that too
         """
-        self._root = opts.store_dir(conf)
+        self._root = opts.store_dir(conf, name)
 
     def preflight(self) -> None:
         """Check that objects can be written, by writing."""

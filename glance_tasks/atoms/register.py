@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from collections.abc import Mapping
+import dataclasses
 import logging
 from typing import Any
 
@@ -64,6 +65,8 @@ class RegisterImage(plugin.Atom):
         image = _image(
             image_id, self.run.task.owner, {**inspected, **stored}, given
         )
+        named = image.located(self.run.store_name)
+        image = dataclasses.replace(image, locations=(named,))
         self.run.fence.check()
         self._patiently(
             lambda: self.run.catalogue.publish(image, self.run.fence.number)

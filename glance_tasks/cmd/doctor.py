@@ -159,7 +159,9 @@ def _engine(conf: cfg.ConfigOpts) -> Iterator[Finding]:
         f"{engine.database.dialect}: {engine.board.pending()} tasks wait or"
         " run",
     )
-    engine.store.preflight()
-    yield Finding("store", "ok", f"{conf.glance_tasks.store} can be written")
+    only = {conf.glance_tasks.store: engine.store}
+    for name, store in (engine.stores or only).items():
+        store.preflight()
+        yield Finding("store", "ok", f"{name} can be written")
     engine.catalogue.find(limit=1)
     yield Finding("catalogue", "ok", f"{conf.glance_tasks.catalogue} answers")

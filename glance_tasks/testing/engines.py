@@ -49,8 +49,8 @@ class _Engine(task_engine.TaskEngine):
         self._around = around
         super().__init__(conf, **parts)
 
-    def _adapter(self, kind: str) -> Any:
-        adapter = super()._adapter(kind)
+    def _adapter(self, kind: str, name: str, which: str = "") -> Any:
+        adapter = super()._adapter(kind, name, which)
         return self._around.get(kind, lambda inner: inner)(adapter)
 
 

@@ -52,7 +52,7 @@ def _tasks(engine: task_engine.TaskEngine) -> Iterator[task.Task]:
 
 def _images(catalogue: ports.ImageCatalog) -> Iterator[ports.Image]:
     marker = None
-    while page := catalogue.find(limit=_PAGE, marker=marker):
+    while page := catalogue.find(limit=_PAGE, marker=marker, hidden=True):
         yield from page
         marker = page[-1].id
 
@@ -76,14 +76,23 @@ def _objects(
     tasks: list[task.Task],
     images: list[ports.Image],
 ) -> Iterator[str]:
-    keys = set(engine.store.keys())
-    known = {image.location for image in images}
-    known |= {t.image_id for t in tasks if _succeeded(t) and t.image_id}
-    for key in keys - known:
-        yield f"store: the object {key}, of no image"
-    for path in _under(opts.store_dir(engine.conf)):
-        if str(path) not in keys:
-            yield f"store: the file {path}, no object"
+    made = {t.image_id for t in tasks if _succeeded(t) and t.image_id}
+    for name, store in (engine.stores or {"": engine.store}).items():
+        # What has no store's name is in the default one, the first.
+        first = store is engine.store
+        known = made | {
+            one.key
+            for image in images
+            for one in image.locations
+            if one.store == name or (first and not one.store)
+        }
+        keys = set(store.keys())
+        shown = f"store {name}".strip()
+        for key in keys - known:
+            yield f"{shown}: the object {key}, of no image"
+        for path in _under(opts.store_dir(engine.conf, name)):
+            if str(path) not in keys:
+                yield f"{shown}: the file {path}, no object"
 
 
 def _records(

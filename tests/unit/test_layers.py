@@ -41,7 +41,7 @@ TYPES = BASE | words("plugin registry schema graph")
 RUN = DATA | STATE | TYPES | words("opts atoms listeners")
 RUNNING = words("engine runner conductor reaper")
 RUNNING |= words("building planning presence recovery reporting")
-RUNNING |= words("collaborators executor stopping workdir")
+RUNNING |= words("collaborators executor stopping stores workdir")
 RUN |= RUNNING | words("keyring logs secrets")
 ALL = RUN | words("adapters views api cmd testing")
 
@@ -53,6 +53,7 @@ LAYERS = {
     "exceptions": Layer(words("failure_codes"), only=frozenset()),
     "task": Layer(words("exceptions"), only=frozenset()),
     "locations": Layer(words("exceptions"), only=frozenset()),
+    "location_speed": Layer(frozenset(), only=frozenset()),
     "ports": Layer(words("exceptions task locations"), only=frozenset()),
     "redaction": Layer(frozenset(), only=words("oslo_utils")),
     "opts": Layer(frozenset(), only=words("oslo_config")),
