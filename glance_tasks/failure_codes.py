@@ -173,6 +173,12 @@ CATALOGUE = (
         False,
     ),
     FailureCode(
+        "content_differs",
+        "the converted image does not hold the same disk",
+        "Retry the task; if it happens again, tell the operator its id",
+        True,
+    ),
+    FailureCode(
         "disk_full",
         "this service ran out of room for the image while working on it",
         "Retry the task later; the operator has been told",
