@@ -23,6 +23,7 @@ from typing import Self
 from typing import TypeVar
 
 from glance_tasks import directio
+from glance_tasks import merkle
 
 #: Bytes of one buffer. With 64 KiB a thread switch costs as much as the work.
 BUFFER_SIZE = 1 << 20
@@ -50,9 +51,15 @@ class State(Protocol):
 
 
 def fresh_states(algorithms: Iterable[str]) -> dict[str, State]:
-    """Give a running hash of no bytes for each algorithm that is named."""
+    """Give a running hash of no bytes for each algorithm that is named.
+
+    :param algorithms: names of hashlib's, or :data:`merkle.NAME`
+    """
     return {
-        name: hashlib.new(name, usedforsecurity=False) for name in algorithms
+        name: merkle.Tree()
+        if name == merkle.NAME
+        else hashlib.new(name, usedforsecurity=False)
+        for name in algorithms
     }
 
 

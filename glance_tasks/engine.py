@@ -88,18 +88,17 @@ class TaskEngine:
         self.tasks = repository.TaskRepository(self.database)
         self.board: boards.Board = sql_board.SqlBoard(self.database)
         self.area = workdir.WorkArea(opts.work_dir(conf))
-        make = functools.partial(
-            collaborators.adapter, conf, self.database.engine
-        )
         chosen = conf.glance_tasks
-        self.catalogue = catalogue or make("catalogue", chosen.catalogue)
+        self.catalogue = catalogue or self._adapter(
+            "catalogue", chosen.catalogue
+        )
         self.stores = stores or {}
         if store is None:
             store, self.stores = image_stores.made(
-                conf, functools.partial(make, "store")
+                conf, functools.partial(self._adapter, "store")
             )
         self.store = store
-        self.secret_store: ports.SecretStore = secret_store or make(
+        self.secret_store: ports.SecretStore = secret_store or self._adapter(
             "secret_store", chosen.secret_store
         )
         self.vault = vault.Vault(self.database, self.secret_store)
@@ -111,6 +110,10 @@ class TaskEngine:
             sender=sender or collaborators.sender(conf),
             limits=collaborators.limits(conf),
         )
+
+    def _adapter(self, kind: str, name: str, which: str = "") -> Any:
+        engine = self.database.engine
+        return collaborators.adapter(self.conf, engine, kind, name, which)
 
     def close(self) -> None:
         """Close the connections to the database."""

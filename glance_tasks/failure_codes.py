@@ -173,6 +173,24 @@ CATALOGUE = (
         False,
     ),
     FailureCode(
+        "image_not_found",
+        "there is no such image, or this project may not read it",
+        "Check the id of the image; ask its owner to share it",
+        False,
+    ),
+    FailureCode(
+        "image_damaged",
+        "the image's data in the store is not what was stored there",
+        "Use another image; tell the operator the id of this one",
+        False,
+    ),
+    FailureCode(
+        "content_differs",
+        "the converted image does not hold the same disk",
+        "Retry the task; if it happens again, tell the operator its id",
+        True,
+    ),
+    FailureCode(
         "disk_full",
         "this service ran out of room for the image while working on it",
         "Retry the task later; the operator has been told",

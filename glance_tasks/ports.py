@@ -34,6 +34,9 @@ class Artifact(TypedDict, total=False):
     ``sha256`` is for the atoms alone: Glance shows ``checksum``, which is the
     MD5, and the hash. So is ``spent``: the name of a file that this one was
     made from, and that nobody needs any more once this is checkpointed.
+
+    ``content_digest`` is the guest content digest, ``gcd1:HEX``: of the disk
+    inside, whatever the format.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Artifact(TypedDict, total=False):
     os_hash_value: str
     disk_format: str
     virtual_size: int
+    content_digest: str
 
 
 class StopSignal(Protocol):

@@ -3,13 +3,14 @@
 
 from collections.abc import Mapping
 
+from glance_tasks import merkle
 from glance_tasks import ports
 
 #: Digests that every stored image needs: Glance shows both.
 ALWAYS = ("md5", "sha512")
 
 #: Those that an artifact has a place for.
-SHOWN = frozenset({"md5", "sha256", "sha512"})
+SHOWN = frozenset({"md5", "sha256", "sha512", merkle.NAME})
 
 
 def described(
@@ -29,4 +30,6 @@ def described(
     if "sha512" in digests:
         artifact["os_hash_algo"] = "sha512"
         artifact["os_hash_value"] = digests["sha512"]
+    if merkle.NAME in digests:
+        artifact["content_digest"] = merkle.text(digests[merkle.NAME])
     return artifact

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator
 import contextlib
+import functools
 import os
 import pathlib
 import shutil
@@ -14,7 +15,11 @@ from glance_tasks import exceptions
 from glance_tasks import ledger
 from glance_tasks import plugin
 from glance_tasks import ports
+from glance_tasks.atoms import artifact as artifacts
 from glance_tasks.atoms import inspect as inspect_atom
+from glance_tasks.atoms import passes
+from glance_tasks.imagefile import content
+from glance_tasks.imagefile import disk as disks
 from glance_tasks.imagefile import formats
 from glance_tasks.imagefile import inspect
 from glance_tasks.imagefile import qemu
@@ -41,7 +46,7 @@ class ConvertImage(plugin.Atom):
 
     To raw it reads the disk once and goes on where an earlier run was cut;
     to other formats qemu-img writes it, and a cut begins it anew. Provides
-    ``converted``.
+    ``converted``, of a raw or verified one with its guest content digest.
 
     Reverting removes the new file.
     """
@@ -53,14 +58,19 @@ class ConvertImage(plugin.Atom):
         self,
         ctx: plugin.BuildContext | None = None,
         disk_format: str = "raw",
+        *,
+        verify: bool = False,
         **kwargs: Any,
     ) -> None:
         """Keep the format to convert to.
 
         :param disk_format: a key of :data:`formats.TARGETS`
+        :param verify: read both images afterwards, to prove that they hold
+            the same disk; of a raw one that is known without
         """
         super().__init__(ctx, **kwargs)
         self._target = formats.canonical(disk_format)
+        self._verify = verify and self._target != "raw"
 
     @property
     def _path(self) -> pathlib.Path:
@@ -71,7 +81,8 @@ class ConvertImage(plugin.Atom):
     ) -> ports.Artifact:
         """Convert, and look into the result as if it were anybody's.
 
-        :raises ConvertError: when it cannot be read or breaks a limit
+        :raises ConvertError: when it cannot be read, breaks a limit or holds
+            another disk afterwards (``content_differs``)
         :raises UnsafeImage: when the disk inside looks like an image itself
         :raises DiskFull: when there is no room
         """
@@ -93,7 +104,12 @@ class ConvertImage(plugin.Atom):
                 digests = self._write_raw(fetched, inspected)
             else:
                 digests = self._write_other(fetched, inspected)
-            return self._artifact(digests, inspected["virtual_size"])
+            artifact = self._artifact(digests, inspected["virtual_size"])
+            if self._verify:
+                artifact["content_digest"] = self._same_content(
+                    fetched, inspected
+                )
+            return artifact
 
     @contextlib.contextmanager
     def _held(self) -> Iterator[None]:
@@ -158,29 +174,63 @@ class ConvertImage(plugin.Atom):
             virtual_size=inspected["virtual_size"],
             limits=self._limits(inspected["virtual_size"]),
             stop=self.run.stop,
-            progress=self.run.progress,
+            progress=self._pass(0, inspected["virtual_size"]),
         )
         with digest.opened(self._path) as fd:
             os.fsync(fd)
             size = os.fstat(fd).st_size
-            states = digest.fresh_states(raw.ALGORITHMS)
+            states = digest.fresh_states(artifacts.ALWAYS)
             with digest.Digests(states) as digests:
                 digest.hash_file(digests, fd, 0, size, self.run.stop.check)
                 return digests.hexdigests()
+
+    def _pass(self, number: int, virtual_size: int) -> ports.Progress:
+        if not self._verify:
+            return self.run.progress
+        return passes.Pass(self.run.progress, number, 2, virtual_size)
+
+    def _same_content(
+        self, fetched: ports.Artifact, inspected: inspect_atom.Inspected
+    ) -> str:
+        """Give the digest of the disk that both images hold.
+
+        :raises ConvertError: ``content_differs``, naming the first block
+        """
+        virtual_size = inspected["virtual_size"]
+        source = self.run.work_dir / fetched["name"]
+        opened = functools.partial(
+            disks.opened,
+            limits=self._limits(virtual_size),
+            stop=self.run.stop,
+        )
+        with (
+            opened(source, inspected["disk_format"]) as before,
+            opened(self._path, self._target) as after,
+        ):
+            found = content.compare(
+                before,
+                after,
+                stop=self.run.stop,
+                progress=self._pass(1, virtual_size),
+            )
+        if isinstance(found, content.Difference):
+            raise exceptions.ConvertError(
+                f"block {found.block} of the converted disk, at byte"
+                f" {found.offset}, is another; expected that of the"
+                f" {inspected['disk_format']} image",
+                code="content_differs",
+            )
+        return found
 
     def _artifact(
         self, digests: dict[str, str], virtual_size: int
     ) -> ports.Artifact:
         found = self._inspect(virtual_size)
-        return {
-            "name": _NAME,
-            "size": self._path.stat().st_size,
-            "checksum": digests["md5"],
-            "os_hash_algo": "sha512",
-            "os_hash_value": digests["sha512"],
-            "disk_format": self._target,
-            "virtual_size": found.virtual_size,
-        }
+        size = self._path.stat().st_size
+        artifact = artifacts.described(_NAME, size, digests)
+        artifact["disk_format"] = self._target
+        artifact["virtual_size"] = found.virtual_size
+        return artifact
 
     def _inspect(self, virtual_size: int) -> inspect.Inspection:
         """Inspect the output.

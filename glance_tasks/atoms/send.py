@@ -59,7 +59,7 @@ class SendImage(plugin.Atom):
             run.fence.check()
             raise
         return {
-            name: image_file[name]  # type: ignore[literal-required]
+            name: image_file[name]
             for name in ("size", "checksum", "os_hash_algo", "os_hash_value")
         }
 

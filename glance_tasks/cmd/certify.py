@@ -32,8 +32,10 @@ class Certify(answers.Answer):
             help="input of its tasks, as for 'task submit'; may be given"
             " several times (default: the examples of its schema). A host"
             " that ends in .example is the kit's source, which serves"
-            " /disk.raw and /disk.qcow2; paths below /scratch.example are"
-            " looked at afterwards",
+            " /disk.raw and /disk.qcow2; the image ids"
+            " 00000000-0000-4000-8000-000000000001 and ...2 are images of the"
+            " kit's own, a raw one and a qcow2; paths below /scratch.example"
+            " are looked at afterwards",
         )
         parser.add_argument(
             "--serve",

@@ -20,6 +20,7 @@ from glance_tasks import logs
 from glance_tasks import opts
 from glance_tasks.cmd import certify
 from glance_tasks.cmd import conductors
+from glance_tasks.cmd import contents
 from glance_tasks.cmd import databases
 from glance_tasks.cmd import doctor
 from glance_tasks.cmd import images
@@ -39,6 +40,7 @@ _COMMANDS: dict[str, Any] = {
     "conductor run": conductors.ConductorRun,
     "image list": images.ImageList,
     "image show": images.ImageShow,
+    "image content": contents.ImageContent,
     "certify": certify.Certify,
     "reap": conductors.Reap,
     "doctor": doctor.Doctor,

@@ -78,6 +78,20 @@ def inspect(
     return Inspection(wanted, size)
 
 
+def recognised(path: pathlib.Path) -> str:
+    """Give the format that a file looks like, raw when like none.
+
+    For an operator who did not say; what an owner declares is held to.
+
+    :returns: Glance's name, to be given to :func:`inspect`
+    :raises OSError: when the file cannot be read
+    """
+    with reader.opened(path) as image:
+        found = signatures.find(image) | detection.ask(image).keys()
+    likely = sorted(found & set(_CHECKS))
+    return likely[0] if likely else "raw"
+
+
 def _require_only(wanted: str, found: set[str], *, fixed: bool) -> None:
     """Refuse what is not ``wanted``, or is something else as well.
 

@@ -55,15 +55,17 @@ class RawView:
         *,
         limits: restraint.Limits,
         stop: ports.StopSignal,
+        extents: bool = False,
     ) -> None:
         """Keep what is needed to start it.
 
         :param disk_format: Glance's name
         :param limits: of the whole view, from entering it to leaving it
+        :param extents: whether :meth:`data` will be asked for
         """
         self._path, self._format = path, disk_format
         self._limits = dataclasses.replace(limits, file_size=_FILE_SIZE)
-        self._stop = stop
+        self._stop, self._extents = stop, extents
         self._closing = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -88,7 +90,9 @@ class RawView:
                     )
                 )
             with self._explained():
-                self._client = nbd.Client(connection, self._server.check)
+                self._client = nbd.Client(
+                    connection, self._server.check, extents=self._extents
+                )
             self._closing = stack.pop_all()
         return self
 
@@ -111,17 +115,31 @@ class RawView:
         with self._explained():
             return self._client.read(offset, length)
 
+    def data(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Give the stretches between that may be something but zeros.
+
+        :raises ConvertError: when the image cannot be read
+        """
+        with self._explained():
+            for stretch in self._client.data(start, end):
+                self._server.check()
+                yield stretch
+
     def stream(
-        self, start: int, buffer: Callable[[], memoryview]
+        self,
+        start: int,
+        buffer: Callable[[], memoryview],
+        end: int | None = None,
     ) -> Iterator[memoryview]:
-        """Give the bytes from ``start`` to the end, in order.
+        """Give the bytes from ``start`` to ``end``, in order.
 
         :param buffer: gives the buffer that the next bytes are read into;
             four are in use at a time
+        :param end: None is the end of the disk
         :raises ConvertError: when they cannot be read
         """
         with self._explained():
-            for piece in self._client.stream(start, buffer):
+            for piece in self._client.stream(start, buffer, end):
                 self._server.check()
                 yield piece
 

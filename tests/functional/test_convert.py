@@ -43,6 +43,7 @@ def test_every_format_becomes_raw(tmp_path, source):
         "os_hash_value": sha512,
         "disk_format": "raw",
         "virtual_size": 8 * MIB,
+        "content_digest": conversions.content_digest(tmp_path / "disk"),
     }
     assert programs.qemus(tmp_path) == []
 
@@ -76,6 +77,64 @@ def test_the_disk_is_the_same_in_every_format(tmp_path, source, target):
 
 
 @pytest.mark.parametrize("target", conversions.WORDS)
+def test_a_conversion_is_proven_to_hold_the_same_disk(tmp_path, target):
+    fetched, inspected = conversions.prepared(tmp_path, "qcow2")
+    progress = doubles.RecordingProgress()
+
+    artifact = conversions.converted(
+        contexts.context(tmp_path, progress=progress),
+        target,
+        fetched,
+        inspected,
+        verify=True,
+    )
+
+    expected = conversions.content_digest(tmp_path / "disk")
+    assert artifact["content_digest"] == expected
+    done, total = progress.reports[-1]
+    assert done == total
+    assert progress.reports == sorted(progress.reports)
+    assert programs.qemus(tmp_path) == []
+
+
+class Flipping(doubles.RecordingProgress):
+    """Flips a bit of the source once its first piece was compared."""
+
+    def __init__(self, source, place):
+        super().__init__()
+        self._source, self._place = source, place
+
+    def bytes(self, done, total):
+        super().bytes(done, total)
+        if done * 2 > total and self._place is not None:
+            with self._source.open("r+b") as file:
+                file.seek(self._place)
+                byte = file.read(1)[0]
+                file.seek(self._place)
+                file.write(bytes([byte ^ 1]))
+            self._place = None
+
+
+def test_a_conversion_to_another_disk_fails_and_names_the_block(tmp_path):
+    fetched, inspected = conversions.prepared(tmp_path, "raw")
+    progress = Flipping(tmp_path / "fetched", 5 * MIB)
+
+    with pytest.raises(exceptions.ConvertError) as caught:
+        conversions.converted(
+            contexts.context(tmp_path, progress=progress),
+            "qcow2",
+            fetched,
+            inspected,
+            verify=True,
+        )
+
+    assert caught.value.code == "content_differs"
+    assert "block 80 of the converted disk, at byte 5242880" in str(
+        caught.value
+    )
+
+
+@pytest.mark.parametrize("target", conversions.WORDS)
 def test_a_disk_that_ends_within_a_sector_is_filled_up(tmp_path, target):
     images.disk(tmp_path / "fetched", MIB)
     with (tmp_path / "fetched").open("ab") as file:
@@ -84,10 +143,13 @@ def test_a_disk_that_ends_within_a_sector_is_filled_up(tmp_path, target):
     inspected = {"disk_format": "raw", "virtual_size": MIB + 1}
 
     artifact = conversions.converted(
-        contexts.context(tmp_path), target, fetched, inspected
+        contexts.context(tmp_path), target, fetched, inspected, verify=True
     )
 
     assert artifact["virtual_size"] == MIB + 512
+    assert artifact["content_digest"] == conversions.content_digest(
+        tmp_path / "fetched"
+    )
 
 
 def test_a_vhd_has_the_size_it_tells_whoever_made_it(tmp_path):

@@ -10,6 +10,7 @@ import sys
 import threading
 from typing import Any
 
+from glance_tasks import merkle
 from glance_tasks import plugin
 from glance_tasks.atoms import convert
 from glance_tasks.testing import contexts
@@ -32,10 +33,15 @@ WORDS = {
 
 
 def converted(
-    ctx: plugin.BuildContext, target: str, fetched: Any, inspected: Any
+    ctx: plugin.BuildContext,
+    target: str,
+    fetched: Any,
+    inspected: Any,
+    *,
+    verify: bool = False,
 ) -> Any:
     """Convert; gives the artifact."""
-    atom = convert.ConvertImage(ctx, target)
+    atom = convert.ConvertImage(ctx, target, verify=verify)
     return atom.execute(fetched=fetched, inspected=inspected)
 
 
@@ -82,6 +88,13 @@ def digests(path: pathlib.Path) -> tuple[str, str]:
     data = path.read_bytes()
     md5 = hashlib.md5(data, usedforsecurity=False)
     return md5.hexdigest(), hashlib.sha512(data).hexdigest()
+
+
+def content_digest(path: pathlib.Path) -> str:
+    """Give the guest content digest of a raw disk."""
+    tree = merkle.Tree()
+    tree.update(memoryview(path.read_bytes()))
+    return merkle.text(tree.hexdigest())
 
 
 def killed_at(

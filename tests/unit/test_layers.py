@@ -34,7 +34,7 @@ def words(text):
 
 
 BASE = words("exceptions task ports redaction locations")
-PIECES = BASE | words("directio digest ledger")
+PIECES = BASE | words("directio digest ledger merkle")
 DATA = PIECES | words("archive imagefile transfer")
 STATE = BASE | words("persistence boards")
 TYPES = BASE | words("plugin registry schema graph")
@@ -59,7 +59,8 @@ LAYERS = {
     "opts": Layer(frozenset(), only=words("oslo_config")),
     "plugin": Layer(BASE, only=words("taskflow")),
     "directio": Layer(frozenset(), only=frozenset()),
-    "digest": Layer(BASE | words("directio"), only=frozenset()),
+    "merkle": Layer(frozenset(), only=frozenset()),
+    "digest": Layer(BASE | words("directio merkle"), only=frozenset()),
     "ledger": Layer(BASE | words("digest"), only=frozenset()),
     "keyring": Layer(BASE | words("ledger"), only=words("cryptography")),
     "logs": Layer(BASE, only=frozenset()),

@@ -21,6 +21,7 @@ from glance_tasks import plugin
 from glance_tasks import registry
 from glance_tasks.persistence import models
 from glance_tasks.testing.certification import disturbance as disturbing
+from glance_tasks.testing.certification import stock
 from glance_tasks.testing.certification import subject as subjects
 
 # Rows that a task which has ended must not leave.
@@ -37,6 +38,7 @@ class Ground:
     :ivar home: holds the directories ``data``, ``scratch`` and ``tmp``
     :ivar url: of the database
     :ivar given: the task's input, with its places put in
+    :ivar images: that are there before, ids to files
     """
 
     home: str
@@ -45,6 +47,7 @@ class Ground:
     place: str | None
     given: Mapping[str, Any]
     options: Mapping[str, Any]
+    images: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def make(self) -> None:
         """Make the directories."""
@@ -53,6 +56,12 @@ class Ground:
         # Undoing one's own must not undo what others have there.
         stranger = pathlib.Path(self.home) / "scratch" / "somebody-elses"
         stranger.write_text("not yours")
+
+    def stock(self) -> None:
+        """Have the images there that the input names."""
+        if self.images:
+            with self.engine() as engine:
+                stock.put(engine, self.images)
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:

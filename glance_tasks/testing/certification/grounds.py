@@ -18,6 +18,7 @@ from glance_tasks.persistence import migrations
 from glance_tasks.testing import servers
 from glance_tasks.testing.certification import ground
 from glance_tasks.testing.certification import samples
+from glance_tasks.testing.certification import stock
 from glance_tasks.testing.certification import subject as subjects
 
 _SERVERS: dict[str, Any] = {
@@ -92,6 +93,7 @@ class Grounds:
                 given, self._source, str(home / "scratch"), self.mark
             ),
             options=self.subject.options,
+            images=stock.wanted(given, self._home / "kit"),
         )
         made.make()
         if self.database == "sqlite":
@@ -102,6 +104,7 @@ class Grounds:
             _empty(self._shared)
         try:
             with made.entered():
+                made.stock()
                 yield made
         finally:
             shutil.rmtree(home, ignore_errors=True)

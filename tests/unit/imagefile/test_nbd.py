@@ -3,70 +3,22 @@
 
 import socket
 import struct
-import threading
 
 import pytest
 
 from glance_tasks.imagefile import nbd
+from tests.support import nbd_server
 
-HELLO = b"NBDMAGIC" + b"IHAVEOPT" + struct.pack(">H", 3)
-ACKNOWLEDGED = struct.pack(">QIII", 0x3E889045565A9, 7, 1, 0)
 PIECE = 1000
 
 
-def information(size, kind=0):
-    data = struct.pack(">HQH", kind, size, 1)
-    return struct.pack(">QIII", 0x3E889045565A9, 7, 3, len(data)) + data
-
-
-def reply(offset, data, error=0):
-    return struct.pack(">IIQ", 0x67446698, error, offset) + data
+def serving(size, answer):
+    greeting = nbd_server.information(size) + nbd_server.ACKNOWLEDGED
+    return nbd_server.Server(greeting, answer)
 
 
 def disk(size):
     return bytes(place % 251 for place in range(size))
-
-
-class Server:
-    """Speaks NBD over one end of a pair of sockets, in a thread.
-
-    :ivar asked: offset and length of every request so far
-    """
-
-    def __init__(self, greeting, answer):
-        self.connection, self._ours = socket.socketpair()
-        self.connection.settimeout(0.05)
-        self.asked = []
-        self._greeting, self._answer = greeting, answer
-        self._thread = threading.Thread(target=self._serve)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.connection.close()
-        self._thread.join(5)
-        self._ours.close()
-
-    def _serve(self):
-        self._ours.sendall(HELLO)
-        if len(self._read(4 + 16 + 6)) == 26:
-            self._ours.sendall(self._greeting)
-        while len(request := self._read(28)) == 28:
-            _, _, kind, offset, _, length = struct.unpack(">IHHQQI", request)
-            if kind == 2:
-                break
-            self.asked.append((offset, length))
-            for answer in self._answer(self.asked):
-                self._ours.sendall(answer)
-        self._ours.shutdown(socket.SHUT_RDWR)
-
-    def _read(self, length):
-        try:
-            return self._ours.recv(length, socket.MSG_WAITALL)
-        except OSError:
-            return b""
 
 
 def last_first(data):
@@ -78,7 +30,7 @@ def last_first(data):
             return
         begin = (len(asked) - 1) // 4 * 4
         for offset, length in reversed(asked[begin:]):
-            yield reply(offset, data[offset : offset + length])
+            yield nbd_server.reply(offset, data[offset : offset + length])
 
     return answer
 
@@ -95,7 +47,10 @@ def buffers():
 def test_a_stream_is_in_order_whatever_the_order_of_replies(size):
     data = disk(size)
 
-    with Server(information(size) + ACKNOWLEDGED, last_first(data)) as server:
+    with serving(
+        size,
+        last_first(data),
+    ) as server:
         got = b"".join(client(server).stream(0, buffers))
 
     assert got == data
@@ -104,7 +59,10 @@ def test_a_stream_is_in_order_whatever_the_order_of_replies(size):
 def test_a_stream_begins_where_it_is_told():
     data = disk(5000)
 
-    with Server(information(5000) + ACKNOWLEDGED, last_first(data)) as server:
+    with serving(
+        5000,
+        last_first(data),
+    ) as server:
         got = b"".join(client(server).stream(1500, buffers))
 
     assert got == data[1500:]
@@ -115,9 +73,9 @@ def test_a_piece_is_read_from_anywhere():
 
     def answer(asked):
         offset, length = asked[-1]
-        yield reply(offset, data[offset : offset + length])
+        yield nbd_server.reply(offset, data[offset : offset + length])
 
-    with Server(information(5000) + ACKNOWLEDGED, answer) as server:
+    with serving(5000, answer) as server:
         got = client(server).read(4990, 10)
 
     assert got == data[4990:]
@@ -125,16 +83,20 @@ def test_a_piece_is_read_from_anywhere():
 
 
 def test_information_that_was_not_asked_for_is_passed_over():
-    greeting = information(99, kind=3) + information(5) + ACKNOWLEDGED
+    greeting = (
+        nbd_server.information(99, kind=3)
+        + nbd_server.information(5)
+        + nbd_server.ACKNOWLEDGED
+    )
 
-    with Server(greeting, last_first(b"")) as server:
+    with nbd_server.Server(greeting, last_first(b"")) as server:
         assert client(server).size == 5
 
 
 @pytest.mark.parametrize(
     "greeting",
     [
-        ACKNOWLEDGED,
+        nbd_server.ACKNOWLEDGED,
         struct.pack(">QIII", 0x3E889045565A9, 7, 0x80000006, 0),
         struct.pack(">QIII", 1, 7, 1, 0),
         struct.pack(">QIII", 0x3E889045565A9, 7, 3, 1 << 31),
@@ -146,7 +108,7 @@ def test_a_server_that_does_not_give_its_export_is_refused(greeting):
         yield b""
 
     with (
-        Server(greeting + b"\0" * 99, hang_up) as server,
+        nbd_server.Server(greeting + b"\0" * 99, hang_up) as server,
         pytest.raises(nbd.ProtocolError),
     ):
         client(server, idle=server.connection.close)
@@ -166,28 +128,31 @@ def test_a_server_of_another_protocol_is_refused():
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        (reply(0, b"", error=5), nbd.ReadFailed),
-        (reply(77, bytes(10)), nbd.ProtocolError),
+        (nbd_server.reply(0, b"", error=5), nbd.ReadFailed),
+        (nbd_server.reply(77, bytes(10)), nbd.ProtocolError),
         (b"\0" * 16, nbd.ProtocolError),
     ],
 )
 def test_a_bad_reply_ends_a_read(answer, error):
     with (
-        Server(information(10) + ACKNOWLEDGED, lambda _: [answer]) as server,
+        serving(
+            10,
+            lambda _: [answer],
+        ) as server,
         pytest.raises(error),
     ):
         client(server).read(0, 10)
 
 
 def test_a_server_that_hangs_up_in_the_middle_ends_a_read():
-    short = reply(0, b"only")
+    short = nbd_server.reply(0, b"only")
 
     def answer(asked):
         yield short
-        server._ours.shutdown(socket.SHUT_RDWR)
+        server.hang_up()
 
     with (
-        Server(information(10) + ACKNOWLEDGED, answer) as server,
+        serving(10, answer) as server,
         pytest.raises(nbd.ProtocolError, match="closed"),
     ):
         client(server).read(0, 10)
@@ -202,7 +167,7 @@ def test_waiting_for_a_silent_server_can_be_left():
             raise InterruptedError
 
     with (
-        Server(information(10) + ACKNOWLEDGED, lambda _: []) as server,
+        serving(10, lambda _: []) as server,
         pytest.raises(InterruptedError),
     ):
         client(server, idle).read(0, 10)
