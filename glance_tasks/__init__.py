@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from glance_tasks.exceptions import (
         SecretsUnavailable as SecretsUnavailable,
     )
+    from glance_tasks.exceptions import SendError as SendError
     from glance_tasks.exceptions import StoreError as StoreError
     from glance_tasks.exceptions import TaskConflict as TaskConflict
     from glance_tasks.exceptions import TaskError as TaskError
@@ -104,6 +105,7 @@ _WHERE = {
             "RunInterrupted",
             "SchemaBehind",
             "SecretsUnavailable",
+            "SendError",
             "StoreError",
             "TaskConflict",
             "TaskError",

@@ -98,21 +98,23 @@ class ExportTask(TaskType):
     }
 
     def plan(self, ctx: PlanContext) -> dict[str, Any]:
-        """Choose the object's address, and refuse what could never work.
+        """Choose the object's name, and refuse what could never work.
 
-        :returns: ``export_location``
+        :returns: ``export_name``, and which image it is about
         """
-        secret = ctx.secrets.get("export_to_credentials")
+        given = {name: secret.reveal() for name, secret in ctx.secrets.items()}
         try:
-            uri = ctx.input["export_to"]
-            ctx.sender.preflight(uri, secret.reveal() if secret else None)
-            location = ctx.sender.location(uri, ctx.task_id)
+            ctx.sender.preflight(
+                given.get("export_to", ctx.input["export_to"]),
+                given.get("export_to_credentials"),
+            )
         except SendError as error:
             raise InvalidInput([("/export_to", str(error))]) from error
+        image_id = ctx.input["image_id"]
         return {
-            "image_id": ctx.input["image_id"],
-            "source_image_id": ctx.input["image_id"],
-            "export_location": location,
+            "image_id": image_id,
+            "source_image_id": image_id,
+            "export_name": ctx.task_id,
         }
 
     def locks(self, ctx: PlanContext) -> Sequence[Lock]:
@@ -139,9 +141,7 @@ class ExportTask(TaskType):
 
     def result(self, results: Mapping[str, Any]) -> dict[str, Any]:
         """Give what arrived, and where."""
-        facts = {
-            "disk_format": results["source_format"],
-            **results["sent"],
-            "image_id": results["source_image_id"],
+        return {
+            name: results["sent"][name]
+            for name in self.result_schema["required"]
         }
-        return {name: facts[name] for name in self.result_schema["required"]}

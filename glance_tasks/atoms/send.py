@@ -8,7 +8,14 @@ from typing import ClassVar
 from glance_tasks import exceptions
 from glance_tasks import plugin
 from glance_tasks import ports
+from glance_tasks import redaction
 from glance_tasks import task
+
+# What of the file is true of the object too.
+_FACTS = (
+    *("disk_format", "size", "checksum"),
+    *("os_hash_algo", "os_hash_value"),
+)
 
 
 class SendImage(plugin.Atom):
@@ -27,25 +34,29 @@ class SendImage(plugin.Atom):
     def execute(
         self,
         image_file: ports.Artifact,
-        export_location: str,
+        export_to: str,
+        export_name: str,
+        source_image_id: str,
         overwrite: bool = False,
         export_to_credentials: ports.Secret | None = None,
     ) -> dict[str, Any]:
-        """Send it; give ``size``, ``disk_format`` and digests of the object.
+        """Send it; give what the object is, and where.
 
-        :param export_location: the address of the object that is to be
+        :param export_to: the prefix of the object's address, or all of it
+        :param export_name: of the object under the prefix
+        :param source_image_id: what it is the data of
         :param overwrite: whether an object that is there may be replaced
         :raises SendError: when it has not arrived
         :raises ChecksumMismatch: when the file is not what it was
         """
+        run = self.run
         parcel = self._parcel(
-            export_location,
+            run.sender.location(export_to, export_name),
             export_to_credentials,
             size=image_file["size"],
             md5=image_file["checksum"],
             overwrite=overwrite,
         )
-        run = self.run
         try:
             run.sender.send(
                 parcel,
@@ -58,9 +69,11 @@ class SendImage(plugin.Atom):
             # A successor moves the work directory of a frozen run away.
             run.fence.check()
             raise
+        facts: Mapping[str, Any] = image_file
         return {
-            name: image_file[name]
-            for name in ("size", "checksum", "os_hash_algo", "os_hash_value")
+            "image_id": source_image_id,
+            "export_location": redaction.redact(parcel.uri),
+            **{name: facts[name] for name in _FACTS},
         }
 
     def _parcel(
@@ -83,7 +96,8 @@ class SendImage(plugin.Atom):
 
     def revert(
         self,
-        export_location: str,
+        export_to: str,
+        export_name: str,
         image_file: Mapping[str, Any] | None = None,
         export_to_credentials: ports.Secret | None = None,
         **kwargs: Any,
@@ -97,7 +111,7 @@ class SendImage(plugin.Atom):
             # Nothing was sent, and what would have been is not known.
             return
         parcel = self._parcel(
-            export_location,
+            self.run.sender.location(export_to, export_name),
             export_to_credentials,
             size=image_file["size"],
             md5=image_file["checksum"],

@@ -129,7 +129,7 @@ class FileEndpoint:
         self, uri: str, credentials: endpoint.Credentials | None
     ) -> None:
         """Check where the path leads, and that it needs no credentials."""
-        self._place(uri)
+        self._place(self.location(uri, "name"))
         if credentials:
             raise exceptions.SendError(
                 "a file:// destination takes no credentials; leave them out",
@@ -154,8 +154,8 @@ class FileEndpoint:
             if path != root and path.is_relative_to(root):
                 return root, path.relative_to(root)
         raise fetch_rules.refusal(
-            f"{redaction.plain_uri(uri)} lies under no directory from which"
-            " files may be taken"
+            f"{redaction.plain_uri(uri)} lies under no directory that is"
+            " open to this"
         )
 
 

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exports: an image leaves, whole, verified, or nothing of it is left."""
+
+import hashlib
+
+import pytest
+
+import glance_tasks as gt
+from glance_tasks.testing import http_sink
+from glance_tasks_flows import cloning
+from glance_tasks_flows import exporting
+from tests.support import derived
+from tests.support import engines
+from tests.support import images
+from tests.support import importing
+from tests.support import task_types
+
+MIB = 1 << 20
+SIZE = 4 * MIB
+TYPES = {
+    "export": exporting.ExportTask,
+    "clone": cloning.CloneTask,
+    "line": task_types.LineTask,
+}
+ABSENT = "5b1f0b0e-6f7c-4a57-8d0e-1f5d0b1c2a3b"
+
+
+@pytest.fixture
+def outside(tmp_path):
+    path = tmp_path / "outside"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def engine(tmp_path, outside):
+    send = {
+        "allowed_networks": ["127.0.0.0/8"],
+        "allowed_ports": [],
+        "file_roots": [str(outside)],
+    }
+    made = importing.make_engine(
+        tmp_path / "home", types=TYPES, settings={"glance_tasks_send": send}
+    )
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def source(tmp_path, engine):
+    """A qcow2 image of the project's."""
+    images.disk(tmp_path / "disk", SIZE)
+    path = tmp_path / "disk.qcow2"
+    images.made(path, tmp_path / "disk", "-O", "qcow2")
+    return derived.publish(engine, path, "qcow2", SIZE)
+
+
+@pytest.fixture
+def sink():
+    with http_sink.HttpSink() as running:
+        yield running
+
+
+def run(engine, source, export_to, **given):
+    task = engine.submit(
+        "export",
+        {"image_id": source.id, "export_to": export_to, **given},
+        owner="project",
+    )
+    engines.run_all(engine)
+    return engine.get(task.id)
+
+
+def stored(engine, image):
+    with engine.store.open(image.location) as file:
+        return file.read()
+
+
+def test_an_image_is_sent_as_it_is(engine, source, outside):
+    task = run(engine, source, f"file://{outside}")
+
+    assert task.status == "success", task.message
+    (file,) = outside.iterdir()
+    data = file.read_bytes()
+    assert data == stored(engine, source)
+    assert task.image_id == source.id
+    assert task.result == {
+        "image_id": source.id,
+        "export_location": f"file://{outside}/{task.id}",
+        "disk_format": "qcow2",
+        "size": len(data),
+        "checksum": source.checksum,
+        "os_hash_algo": "sha512",
+        "os_hash_value": source.os_hash_value,
+    }
+    assert importing.left(engine.area.root) == []
+
+
+def test_an_image_is_converted_on_its_way(engine, source, outside, tmp_path):
+    task = run(engine, source, f"file://{outside}", export_format="raw")
+
+    (file,) = outside.iterdir()
+    data = file.read_bytes()
+    assert data == (tmp_path / "disk").read_bytes()
+    assert task.result["disk_format"] == "raw"
+    assert task.result["os_hash_value"] == hashlib.sha512(data).hexdigest()
+
+
+def test_two_exports_under_one_prefix_are_two_objects(engine, source, outside):
+    for _ in range(2):
+        run(engine, source, f"file://{outside}")
+
+    assert len(list(outside.iterdir())) == 2
+
+
+def test_an_image_is_put_to_a_temporary_address(engine, source, sink):
+    task = run(engine, source, sink.uri("/a?temp_url_sig=c4n4ry&x=1"))
+
+    assert task.status == "success", task.message
+    ((path, taken),) = sink.objects.items()
+    assert path == "/a?temp_url_sig=c4n4ry&x=1"
+    assert taken.body == stored(engine, source)
+    assert "c4n4ry" not in repr((task, engine.events(task.id)))
+    assert "c4n4ry" not in repr(engines.dump(engine))
+
+
+def test_credentials_are_used_and_shown_nowhere(engine, source, sink):
+    sink.manners.login = "Bearer c4n4ry-token"
+
+    task = run(
+        engine,
+        source,
+        sink.uri("/a"),
+        export_to_credentials={"token": "c4n4ry-token"},
+    )
+
+    assert task.status == "success", task.message
+    assert "export_to_credentials" not in task.input
+    assert "c4n4ry" not in repr(engines.dump(engine))
+
+
+@pytest.mark.parametrize(
+    "manners",
+    [{"loses": 1}, {"statuses": [404, 403]}, {"etag": "0" * 32}],
+    ids=str,
+)
+def test_an_export_that_fails_leaves_nothing_there(
+    engine, source, sink, manners
+):
+    for name, value in manners.items():
+        setattr(sink.manners, name, value)
+
+    task = run(engine, source, sink.uri("/a"))
+
+    assert task.status == "failure"
+    assert task.failure.code.startswith("destination_")
+    assert task.failure.left_behind == ()
+    assert sink.objects == {}
+
+
+def test_what_could_not_be_removed_there_is_named(engine, source, sink):
+    sink.manners.methods = frozenset({"PUT", "HEAD"})
+    sink.manners.etag = "0" * 32
+
+    task = run(engine, source, sink.uri("/a"))
+
+    assert task.failure.code == "destination_unverified"
+    (left,) = task.failure.left_behind
+    assert left.startswith("SendImage: ") and "DELETE" in left
+
+
+@pytest.mark.parametrize(
+    ("given", "pointer"),
+    [
+        ({"export_to": "ftp://x/y"}, "/export_to"),
+        ({"export_to": "file:///etc"}, "/export_to"),
+        ({"export_to": "http://10.0.0.1/x"}, "/export_to"),
+        ({"image_id": "x"}, "/image_id"),
+        ({"export_format": "iso"}, "/export_format"),
+        ({"export_to_credentials": {"key": "c4n4ry"}}, "/export_to"),
+        ({"overwrite": 1}, "/overwrite"),
+    ],
+)
+def test_what_could_never_work_is_refused_at_once(
+    engine, source, sink, given, pointer
+):
+    whole = {"image_id": source.id, "export_to": sink.uri("/a"), **given}
+
+    with pytest.raises(gt.InvalidInput) as caught:
+        engine.submit("export", whole, owner="project")
+
+    assert pointer in [place for place, _ in caught.value.errors]
+    assert "c4n4ry" not in str(caught.value)
+
+
+@pytest.mark.parametrize("owner", ["other", "project"])
+def test_no_image_but_ones_own_can_be_exported(engine, source, sink, owner):
+    given = source.id if owner == "other" else ABSENT
+    task = engine.submit(
+        "export",
+        {"image_id": given, "export_to": sink.uri("/a")},
+        owner=owner,
+    )
+    engines.run_all(engine)
+
+    failure = engine.get(task.id).failure
+    assert (failure.code, failure.step) == ("image_not_found", "ReadImage")
+    assert sink.requests == []
+
+
+def test_exports_and_clones_go_side_by_side(engine, source, outside):
+    exports = [
+        engine.submit(
+            "export",
+            {"image_id": source.id, "export_to": f"file://{outside}"},
+            owner="project",
+        )
+        for _ in range(2)
+    ]
+    clone = engine.submit("clone", {"image_id": source.id}, owner="project")
+
+    engines.run_all(engine)
+
+    ended = [engine.get(task.id).status for task in (*exports, clone)]
+    assert ended == ["success"] * 3
