@@ -23,6 +23,7 @@ from glance_tasks.cmd import conductors
 from glance_tasks.cmd import databases
 from glance_tasks.cmd import doctor
 from glance_tasks.cmd import images
+from glance_tasks.cmd import secrets
 from glance_tasks.cmd import tasks
 from glance_tasks.cmd import types
 
@@ -36,6 +37,8 @@ _COMMANDS: dict[str, Any] = {
     "task events": tasks.TaskEvents,
     "task watch": tasks.TaskWatch,
     "task retry": tasks.TaskRetry,
+    "secret key": secrets.SecretKey,
+    "secret rotate": secrets.SecretRotate,
     "conductor run": conductors.ConductorRun,
     "image list": images.ImageList,
     "image show": images.ImageShow,
