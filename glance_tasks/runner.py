@@ -117,7 +117,6 @@ class Run:
 
         :raises RunInterrupted: when it was stopped, or lost; it can go on
         """
-        logs.guard()
         self._report.append("claimed", self._claimed())
         try:
             built = self._build()
@@ -289,6 +288,7 @@ class Run:
             phases={a.name: a.phase for a in atoms if hasattr(a, "phase")},
             reduce=self._report.reduce,
         )
+        logs.guard()  # TaskFlow makes some of its loggers with its engines
         try:
             with listener:
                 engine.run()

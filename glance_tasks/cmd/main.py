@@ -24,6 +24,7 @@ from glance_tasks.cmd import contents
 from glance_tasks.cmd import databases
 from glance_tasks.cmd import doctor
 from glance_tasks.cmd import images
+from glance_tasks.cmd import secrets
 from glance_tasks.cmd import tasks
 from glance_tasks.cmd import types
 
@@ -37,6 +38,8 @@ _COMMANDS: dict[str, Any] = {
     "task events": tasks.TaskEvents,
     "task watch": tasks.TaskWatch,
     "task retry": tasks.TaskRetry,
+    "secret key": secrets.SecretKey,
+    "secret rotate": secrets.SecretRotate,
     "conductor run": conductors.ConductorRun,
     "image list": images.ImageList,
     "image show": images.ImageShow,

@@ -62,6 +62,17 @@ class _TaskAnswer(answers.ShowAnswer):
             " is run by this command",
         )
 
+    def _secrets(
+        self,
+        engine: task_engine.TaskEngine,
+        type_name: str,
+        parsed_args: argparse.Namespace,
+    ) -> dict[str, Any]:
+        task_type = engine.registry.get(type_name)
+        return inputs.read_secrets(
+            parsed_args.secrets, task_type, self.app.stdin
+        )
+
     def _answer(
         self,
         engine: task_engine.TaskEngine,
@@ -100,6 +111,7 @@ class TaskSubmit(_TaskAnswer):
             default=0,
             help="the larger, the sooner it runs (default: 0)",
         )
+        inputs.add_secrets(parser)
         self._add_waiting(parser)
         return parser
 
@@ -107,6 +119,7 @@ class TaskSubmit(_TaskAnswer):
         """Submit it."""
         given = inputs.read(parsed_args.input, self.app.stdin)
         engine = self.engine()
+        given |= self._secrets(engine, parsed_args.type, parsed_args)
         submitted = engine.submit(
             parsed_args.type,
             given,
@@ -123,13 +136,17 @@ class TaskRetry(_TaskAnswer):
         """Take the failed task's id."""
         parser = super().get_parser(prog_name)
         parser.add_argument("id", help="id of a task that failed")
+        inputs.add_secrets(parser)
         self._add_waiting(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Submit it again."""
         engine = self.engine()
-        return self._answer(engine, engine.retry(parsed_args.id), parsed_args)
+        failed = engine.get(parsed_args.id)
+        secrets = self._secrets(engine, failed.type, parsed_args)
+        again = engine.retry(failed.id, secrets=secrets)
+        return self._answer(engine, again, parsed_args)
 
 
 class TaskShow(answers.ShowAnswer):
