@@ -63,7 +63,7 @@ class Server(abc.ABC):
     def start(self) -> None:
         """Start the server and wait until it answers, as itself."""
         self.process = self._spawn(
-            [*_dying_with_us(self.stop_signal), *self._server_command()]
+            [*dying_with_us(self.stop_signal), *self._server_command()]
         )
         deadline = time.monotonic() + _START_S
         while not self._answers():
@@ -283,7 +283,7 @@ def _owner(account: str) -> tuple[int, int] | None:
     return entry.pw_uid, entry.pw_gid
 
 
-def _dying_with_us(stop_signal: signal.Signals) -> list[str]:
+def dying_with_us(stop_signal: signal.Signals) -> list[str]:
     """Give the words that stop a command when the tests are killed.
 
     No fixture is run then; util-linux has the program nearly everywhere.
