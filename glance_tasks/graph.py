@@ -110,7 +110,7 @@ def _node(atom: Any) -> Node:
     elif isinstance(atom, plugin.Atom):
         behaviour = getattr(atom, "behaviour", "")
         phase = atom.phase.value
-        leaves = atom.undoes and behaviour != "resumable"
+        leaves = atom.undoes and not atom.in_work_dir
     else:
         raise exceptions.BrokenPlugin(
             f"{atom.name} is a {type(atom).__name__}; expected an Atom"

@@ -301,12 +301,15 @@ class Atom(taskflow_task.Task):  # type: ignore[misc]
         ``resumable`` (goes on where a ledger says) or ``compensated`` (its
         revert removes every trace, then it runs again)
     :cvar phase: what the task shows while this atom runs
+    :cvar in_work_dir: whether all that it leaves lies in the work directory,
+        which goes with the task even where reverting fails
     :cvar reads_artifacts: False for an atom that needs what others returned,
         but no file they left: a lost one is not made again for its sake
     """
 
     behaviour: ClassVar[Behaviour]
     phase: ClassVar[task.Phase] = task.Phase.PROCESSING
+    in_work_dir: ClassVar[bool] = False
     reads_artifacts: ClassVar[bool] = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

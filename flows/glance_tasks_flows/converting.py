@@ -2,12 +2,14 @@
 """Making an image of an image, in another format."""
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from taskflow import flow
 from taskflow.patterns import linear_flow
 
 from glance_tasks import BuildContext
+from glance_tasks import Lock
 from glance_tasks import PlanContext
 from glance_tasks import TaskType
 from glance_tasks.atoms import convert
@@ -71,6 +73,10 @@ class ConvertTask(TaskType):
         :returns: ``source_image_id``
         """
         return {"source_image_id": ctx.input["image_id"]}
+
+    def locks(self, ctx: PlanContext) -> Sequence[Lock]:
+        """Keep the image it is made of from being deleted."""
+        return [Lock(f"image:{ctx.input['image_id']}")]
 
     def build(self, ctx: BuildContext) -> flow.Flow:
         """Build the chain of atoms."""

@@ -51,6 +51,7 @@ class FetchImage(plugin.Atom):
     """
 
     behaviour: ClassVar[plugin.Behaviour] = "resumable"
+    in_work_dir: ClassVar[bool] = True
     phase: ClassVar[task.Phase] = task.Phase.TRANSFERRING
     default_provides = "fetched"
 

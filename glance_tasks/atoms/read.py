@@ -32,6 +32,7 @@ class ReadImage(plugin.Atom):
     """
 
     behaviour: ClassVar[plugin.Behaviour] = "idempotent"
+    in_work_dir: ClassVar[bool] = True
     default_provides = ("fetched", "source_format", "image_properties")
 
     def execute(

@@ -39,6 +39,7 @@ class Rewriting(plugin.Atom):
     """
 
     behaviour: ClassVar[plugin.Behaviour] = "resumable"
+    in_work_dir: ClassVar[bool] = True
     file_name: ClassVar[str]
 
     @property

@@ -43,6 +43,7 @@ class UnpackImage(plugin.Atom):
     """
 
     behaviour: ClassVar[plugin.Behaviour] = "idempotent"
+    in_work_dir: ClassVar[bool] = True
     default_provides = "unpacked"
 
     def __init__(

@@ -133,6 +133,9 @@ class SwiftObject:
                 )
         self._segments.remove(self._last, stop)
 
+    def close(self) -> None:
+        """Do nothing: no connection outlives its request."""
+
     # --- the parts of all that -----------------------------------------------
 
     @property
