@@ -64,12 +64,12 @@ class ExportTask(TaskType):
         "examples": [
             {
                 "image_id": _EXAMPLE_ID,
-                "export_to": "https://objects.example/tmp/disk?temp_url=1",
+                "export_to": "file:///scratch.example/",
             },
             {
                 "image_id": _EXAMPLE_ID,
-                "export_to": "https://objects.example/tmp/disk?temp_url=1",
-                "export_format": "qcow2",
+                "export_to": "file:///scratch.example/",
+                "export_format": "raw",
             },
         ],
     }

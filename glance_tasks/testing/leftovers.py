@@ -102,6 +102,9 @@ def _records(
     made = {t.image_id for t in tasks if _succeeded(t)}
     shown = {image.id for image in images}
     for failed in tasks:
+        if failed.image_id == failed.plan.get("source_image_id"):
+            # It only worked on an image that was there before.
+            continue
         if not _succeeded(failed) and failed.image_id in shown - made:
             yield (
                 f"catalogue: the image {failed.image_id} of task"

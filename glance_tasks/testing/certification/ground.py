@@ -111,9 +111,15 @@ class Ground:
             "allowed_ports": [],
             "chunk_size": _CHUNK,
         }
+        send = {
+            "allowed_networks": ["127.0.0.0/8"],
+            "allowed_ports": [],
+            "file_roots": [str(pathlib.Path(self.home) / "scratch")],
+        }
         for group, chosen in (
             ("glance_tasks", main),
             ("glance_tasks_fetch", fetch),
+            ("glance_tasks_send", send),
         ):
             for name, value in chosen.items():
                 conf.set_override(name, value, group)
