@@ -285,6 +285,7 @@ class Conductor:
                 LOG.exception("The pulse broke; trying again")
 
     def _renew(self, runs: dict[str, runner.Run]) -> None:
+        since = time.monotonic()
         claims = [run.claim for run in runs.values()]
         lost = {
             claim.task.id
@@ -295,4 +296,4 @@ class Conductor:
                 LOG.warning("Task %s: its lease was lost", task_id)
                 run.interrupt()
             else:
-                run.renewed()
+                run.renewed(since)
