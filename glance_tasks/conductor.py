@@ -287,6 +287,7 @@ class Conductor:
                 LOG.exception("The pulse broke; trying again")
 
     def _renew(self, runs: dict[str, runner.Run]) -> None:
+        since = time.monotonic()
         claims = [run.claim for run in runs.values()]
         lost = {
             claim.task.id
@@ -297,4 +298,4 @@ class Conductor:
                 LOG.warning("Task %s: its lease was lost", task_id)
                 run.interrupt()
             else:
-                run.renewed()
+                run.renewed(since)

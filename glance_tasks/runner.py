@@ -82,7 +82,9 @@ class Run:
         self._fence = stopping.RunFence(
             services.tasks, claim.task.id, claim.task.fence
         )
-        self._signal = stopping.RunSignal(self._fence, services.claim_ttl)
+        self._signal = stopping.RunSignal(
+            self._fence, services.claim_ttl, claim.since
+        )
         self._backend: checkpoints.CheckpointBackend | None = None
 
     # --- for other threads ---------------------------------------------------
@@ -98,9 +100,9 @@ class Run:
         """Make the atom at work, or else the next one, fail with this."""
         self._signal.condemn(verdict)
 
-    def renewed(self) -> None:
-        """Hear that the lease is good for its whole length from now on."""
-        self._signal.renewed()
+    def renewed(self, since: float) -> None:
+        """Hear that the lease was good at that time; monotonic clock."""
+        self._signal.renewed(since)
 
     def flush(self) -> bool:
         """Write what the run has to report; False when the claim is lost."""
@@ -161,6 +163,8 @@ class Run:
 
     def _build(self) -> building.Built:
         services, held = self._services, self._task
+        # A run that was frozen behind its claim leaves no directory.
+        self._signal.check_interrupt()
         built = building.build(
             services.registry,
             services.shared,

@@ -17,16 +17,20 @@ class RunSignal:
     the next atom fail with it, so that TaskFlow reverts what was done.
     """
 
-    def __init__(self, fence: "RunFence", claim_ttl: float) -> None:
+    def __init__(
+        self, fence: "RunFence", claim_ttl: float, since: float | None = None
+    ) -> None:
         """Begin with a run that may go on.
 
         :param claim_ttl: seconds that a lease is good for; when it was not
             renewed for so long the process may have been frozen, and the
             fence is asked before any atom goes on
+        :param since: the monotonic clock before the lease was taken; None
+            is now
         """
         self._fence = fence
         self._ttl = claim_ttl
-        self._renewed = time.monotonic()
+        self._renewed = time.monotonic() if since is None else since
         self._interrupted = threading.Event()
         self._verdict: exceptions.TaskError | None = None
         self._undoing = threading.local()
@@ -54,9 +58,13 @@ class RunSignal:
         """Whether atoms must leave."""
         return self._interrupted.is_set()
 
-    def renewed(self) -> None:
-        """Hear that the lease is good for its whole length from now on."""
-        self._renewed = time.monotonic()
+    def renewed(self, since: float) -> None:
+        """Hear that the lease was good at that time, by the monotonic clock.
+
+        That is before anybody asked: the answer may lie in a frozen process
+        for long.
+        """
+        self._renewed = since
 
     def check_interrupt(self) -> None:
         """Return while the run holds its lease and was not told to stop.
@@ -66,9 +74,10 @@ class RunSignal:
         if self._interrupted.is_set():
             raise exceptions.RunInterrupted("the run was told to stop")
         # This clock goes on while the process is frozen.
-        if time.monotonic() - self._renewed > self._ttl:
+        now = time.monotonic()
+        if now - self._renewed > self._ttl:
             self._fence.check()
-            self.renewed()
+            self.renewed(now)
 
     def check(self) -> None:
         """Return at once while the run may go on; see the port."""

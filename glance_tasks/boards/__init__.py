@@ -3,6 +3,7 @@
 
 from collections.abc import Iterable
 import dataclasses
+import time
 from typing import Any
 from typing import Protocol
 
@@ -17,12 +18,17 @@ class Claim:
     :ivar holder: the name of the conductor
     :ivar lapsed: the conductor that held it before, when its lease lapsed
     :ivar contested: whether that one may be frozen, and thaw at any time
+    :ivar since: the monotonic clock before the claim was made: a process that
+        was frozen right behind it must not take its lease for a new one
     """
 
     task: task.Task
     holder: str
     lapsed: str | None = None
     contested: bool = False
+    since: float = dataclasses.field(
+        default_factory=time.monotonic, compare=False
+    )
 
 
 class Board(Protocol):

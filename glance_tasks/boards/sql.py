@@ -6,6 +6,8 @@ Leases are judged by the database's clock alone.
 """
 
 from collections.abc import Iterable
+import dataclasses
+import time
 from typing import Any
 
 import sqlalchemy as sa
@@ -51,6 +53,7 @@ class SqlBoard:
         self, holder: str, ttl: float, task_id: str | None = None
     ) -> boards.Claim | None:
         """Take a task whose lease lapsed, else the next that is ready."""
+        since = time.monotonic()
         now = models.now()
         lapsed = (
             sa.select(_JOBS)
@@ -64,8 +67,18 @@ class SqlBoard:
         )
         if not self._any_claimable(lapsed, ready):
             return None
+        taken = self._first(holder, ttl, task_id, lapsed, ready)
+        return dataclasses.replace(taken, since=since) if taken else None
+
+    def _first(
+        self,
+        holder: str,
+        ttl: float,
+        task_id: str | None,
+        *queries: sa.Select[Any],
+    ) -> boards.Claim | None:
         with self._database.write() as connection:
-            for query in (lapsed, ready):
+            for query in queries:
                 if task_id is not None:
                     query = query.where(_JOBS.c.task_id == task_id)
                 job = (

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What becomes of a task that runs: its outcome, also after crashes."""
 
+import dataclasses
 import itertools
 import types
 
@@ -9,6 +10,7 @@ from taskflow import retry
 from taskflow.patterns import linear_flow
 
 import glance_tasks as gt
+from glance_tasks import exceptions
 from glance_tasks import task as tasks
 from tests.support import engines
 from tests.support import task_types
@@ -234,6 +236,26 @@ def test_a_task_whose_process_died_goes_on_where_it_was(engine, world, step):
         n: 2 if n == step else 1 for n in task_types.STEPS
     }
     assert not [line for line in counts if line.startswith("revert")]
+
+
+def test_a_run_that_was_frozen_right_behind_its_claim_does_nothing(
+    engine, world
+):
+    """Its lease is as old as its claim, however late it hears of it."""
+    task = engine.submit("line", world.given())
+    frozen = engines.claim(engine)
+    engines.lapse(engine)
+    engines.run(engine, engines.claim(engine))
+    before = engines.dump(engine)
+    long_ago = frozen.since - engine.conf.glance_tasks.claim_ttl - 1
+
+    with pytest.raises(exceptions.LeaseLost):
+        engines.run(engine, dataclasses.replace(frozen, since=long_ago))
+
+    assert engines.dump(engine) == before
+    assert world.counts()["execute step-0"] == 1
+    assert list(engine.area.task_ids()) == []
+    assert engine.get(task.id).status == "success"
 
 
 @pytest.mark.parametrize("kind", ["line", "arms", "tries"])

@@ -2,6 +2,7 @@
 """Threads and processes that go on when they should have ended."""
 
 from collections.abc import Iterator
+import contextlib
 import threading
 import time
 
@@ -31,17 +32,20 @@ class Living:
         yield from found
         for child in self._strays():
             # Else the next trial would find it too.
-            child.kill()
-            child.wait()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+                child.wait()
 
     def _more(self) -> list[str]:
         threads = [
             f"the thread {thread.name} goes on"
             for thread in set(threading.enumerate()) - self._threads
         ]
-        strays = [
-            f"the process {child.name()} goes on" for child in self._strays()
-        ]
+        strays = []
+        for child in self._strays():
+            # It may end between being listed and being asked.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                strays.append(f"the process {child.name()} goes on")
         return threads + strays
 
     def _strays(self) -> list[psutil.Process]:
