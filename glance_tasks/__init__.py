@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from glance_tasks.exceptions import TaskTypeNotFound as TaskTypeNotFound
     from glance_tasks.exceptions import UndoLater as UndoLater
     from glance_tasks.exceptions import UnsafeImage as UnsafeImage
+    from glance_tasks.logs import RedactingFilter as RedactingFilter
     from glance_tasks.opts import list_opts as list_opts
     from glance_tasks.opts import register_opts as register_opts
     from glance_tasks.plugin import Atom as Atom
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "Conductor": "conductor",
     "TaskEngine": "engine",
+    "RedactingFilter": "logs",
     "list_opts": "opts",
     "register_opts": "opts",
     "Atom": "plugin",
