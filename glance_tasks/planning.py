@@ -101,6 +101,7 @@ def plan(
             skip_steps=frozenset(skipped),
             fetcher=shared.fetcher,
             limits=shared.limits,
+            secrets=frozenset(secrets),
         ),
     )
     checks = _checks(conf, drafted.type, types)
@@ -128,6 +129,7 @@ def _checked(
         hidden=inputs.hidden(task_type, drafted.input),
     )
     shown, secrets = inputs.split(task_type, drafted.input)
+    inputs.check(secrets)
     return dataclasses.replace(drafted, input=shown), secrets
 
 

@@ -73,6 +73,7 @@ class PlanContext:
     :ivar input: without its secrets, like that of the task
     :ivar image_id: chosen by the engine; a retry keeps its predecessor's
     :ivar skip_steps: optional steps the deployer left out
+    :ivar secrets: names of the secrets that were given
     """
 
     input: Mapping[str, Any]
@@ -80,6 +81,7 @@ class PlanContext:
     skip_steps: frozenset[str]
     fetcher: ports.Fetcher
     limits: Limits
+    secrets: frozenset[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

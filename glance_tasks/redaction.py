@@ -169,7 +169,7 @@ def secret_parts(uri: str) -> list[str]:
 
     :returns: an empty list when it may be shown as it is
     """
-    if redact(uri) == uri:
+    if not _has_secret(uri):
         return []
     parts = [uri]
     for found in _USERINFO.findall(uri):
@@ -181,6 +181,15 @@ def secret_parts(uri: str) -> list[str]:
         if "expires" not in found["name"].lower()
     ]
     return [part for part in parts if len(part) >= _LEAST]
+
+
+def _has_secret(uri: str) -> bool:
+    try:
+        # Not anywhere: a path may have "//a@b" in it, and is not to change.
+        login = "@" in parse.urlsplit(uri).netloc
+    except ValueError:
+        return redact(uri) != uri
+    return login or _SIGNED.search(uri) is not None
 
 
 def redact_all(text: str) -> str:

@@ -165,9 +165,19 @@ def test_a_submit_is_refused_while_the_key_manager_is_away(
     assert engine.find() == []
 
 
-def test_a_task_waits_for_a_key_manager_that_is_away(engine, manager, world):
+@pytest.mark.parametrize(
+    "error",
+    [
+        key_managers.exception.KeyManagerError(reason="no answer"),
+        ConnectionResetError("as a driver may let through"),
+    ],
+    ids=["of castellan", "of a driver"],
+)
+def test_a_task_waits_for_a_key_manager_that_is_away(
+    engine, manager, world, error
+):
     task = submit(engine, world)
-    manager.away = True
+    manager.away, manager.error = True, error
 
     gt.Conductor(engine, max_tasks=1).run_one(task.id)
 
