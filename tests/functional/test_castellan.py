@@ -86,6 +86,26 @@ def _refuses(*args, **kwargs):
     raise key_managers.exception.KeyManagerError(reason="away")
 
 
+def test_a_key_manager_that_is_away_is_asked_once_a_sweep(
+    engine, manager, world
+):
+    asked = []
+    for _ in range(3):
+        submit(engine, world)
+    manager.delete = _refuses
+    engines.run_all(engine)
+
+    def delete(context, reference):
+        asked.append(reference)
+        _refuses()
+
+    manager.delete = delete
+    reap(engine)
+
+    assert len(asked) == 1
+    assert len(rows(engine)) == 3
+
+
 def test_expired_tasks_leave_the_note_of_what_is_not_forgotten(
     home, manager, world
 ):
