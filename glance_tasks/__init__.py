@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from glance_tasks.exceptions import UnsafeImage as UnsafeImage
     from glance_tasks.locations import Location as Location
     from glance_tasks.locations import LocationStatus as LocationStatus
+    from glance_tasks.logs import RedactingFilter as RedactingFilter
     from glance_tasks.opts import list_opts as list_opts
     from glance_tasks.opts import register_opts as register_opts
     from glance_tasks.plugin import Atom as Atom
@@ -69,6 +70,7 @@ _WHERE = {
     "TaskEngine": "engine",
     "Location": "locations",
     "LocationStatus": "locations",
+    "RedactingFilter": "logs",
     "list_opts": "opts",
     "register_opts": "opts",
     "Atom": "plugin",

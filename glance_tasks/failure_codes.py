@@ -36,7 +36,7 @@ CATALOGUE = (
     FailureCode(
         "source_denied",
         "the source refuses to hand out the file",
-        "Make the file readable without a login, or use a signed address",
+        "Give a user and password in the address, or use a signed address",
         False,
     ),
     FailureCode(

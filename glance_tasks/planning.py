@@ -147,6 +147,7 @@ def _checked(
         hidden=inputs.hidden(task_type, drafted.input),
     )
     shown, secrets = inputs.split(task_type, drafted.input)
+    inputs.check(secrets)
     return dataclasses.replace(drafted, input=shown), secrets
 
 

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterable
 from collections.abc import Iterator
+import html
 import json
 import re
 import threading
@@ -148,20 +149,24 @@ def _forms(text: str) -> Iterator[str]:
     """Give the ways in which a text may be written in another one."""
     lines = text.splitlines() if len(text.splitlines()) > 1 else []
     for piece in (text, *lines):
-        # Not as UTF-8: what comes out of a log may hold lone surrogates.
         raw = piece.encode("utf-8", "surrogatepass")
-        forms = {
-            piece,
-            piece.strip(),
-            repr(piece)[1:-1],
-            repr(raw)[2:-1],
-            json.dumps(piece)[1:-1],
-            parse.quote(raw),
-            parse.quote(raw, safe=""),
-            parse.quote_plus(raw),
-            parse.unquote(piece),
+        once = {
+            *(piece, piece.strip(), html.escape(piece), parse.unquote(piece)),
+            *(parse.quote(raw), parse.quote(raw, safe="")),
+            *(parse.quote_plus(raw), *_escaped(piece)),
+            # Of bytes; which quotes are around them, others decide.
+            *(repr(raw)[2:-1], repr(b'"' + raw)[3:-1]),
         }
-        yield from (form for form in forms if len(form) >= _LEAST)
+        # Texts that hold texts: the representation of an error's arguments.
+        twice = {form for one in once for form in _escaped(one)}
+        yield from (f for f in once | twice if len(f) >= _LEAST)
+
+
+def _escaped(text: str) -> Iterator[str]:
+    yield repr(text)[1:-1]
+    yield repr('"' + text)[2:-1]
+    yield json.dumps(text)[1:-1]
+    yield json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def secret_parts(uri: str) -> list[str]:
@@ -169,7 +174,7 @@ def secret_parts(uri: str) -> list[str]:
 
     :returns: an empty list when it may be shown as it is
     """
-    if redact(uri) == uri:
+    if not _has_secret(uri):
         return []
     parts = [uri]
     for found in _USERINFO.findall(uri):
@@ -181,6 +186,15 @@ def secret_parts(uri: str) -> list[str]:
         if "expires" not in found["name"].lower()
     ]
     return [part for part in parts if len(part) >= _LEAST]
+
+
+def _has_secret(uri: str) -> bool:
+    try:
+        # Not anywhere: a path may have "//a@b" in it, and is not to change.
+        login = "@" in parse.urlsplit(uri).netloc
+    except ValueError:
+        return redact(uri) != uri
+    return login or _SIGNED.search(uri) is not None
 
 
 def redact_all(text: str) -> str:

@@ -109,7 +109,7 @@ def _called(task_id: str, name: str) -> str:
 def _in_words(what: str) -> Iterator[None]:
     try:
         yield
-    except castellan_exceptions.CastellanException as error:
+    except Exception as error:
         LOG.warning("The key manager refused to %s a secret: %s", what, error)
         raise exceptions.SecretsUnavailable(
             f"the key manager refused to {what} it ({type(error).__name__});"

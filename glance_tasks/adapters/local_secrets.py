@@ -30,10 +30,22 @@ class LocalSecrets:
         :raises ConfigurationError: when a key cannot be one
         """
         # By index: an attribute of this name is the mapping's own.
-        given = keyring.parse(conf.glance_tasks_secrets["keys"])
-        self._ring = keyring.Keyring(given) if given else None
+        self._given = keyring.parse(conf.glance_tasks_secrets["keys"])
+        self._ring = keyring.Keyring(self._given) if self._given else None
         self._path = opts.data_dir(conf) / "secret-keys"
         self._lock = threading.Lock()
+
+    @property
+    def configured(self) -> bool:
+        """Whether the keys are of the configuration, not of this host."""
+        return bool(self._given)
+
+    def known(self) -> list[keyring.Key]:
+        """Give the keys there are, the first one first; make none.
+
+        :raises ConfigurationError: when their file cannot be used
+        """
+        return self._given or keyring.read_file(self._path)
 
     def keep(self, task_id: str, name: str, value: bytes) -> ports.KeptSecret:
         """Seal a value with the first key."""
@@ -65,11 +77,11 @@ class LocalSecrets:
 
     def _filed(self) -> keyring.Keyring:
         try:
-            keys = keyring.read_file(self._path)
+            keys = self.known()
             if not keys:
                 keyring.make_file(self._path)
                 LOG.info("Made a key for secrets in %s", self._path)
-                keys = keyring.read_file(self._path)
+                keys = self.known()
             return keyring.Keyring(keys)
         except (OSError, exceptions.ConfigurationError) as error:
             LOG.error("Secrets cannot be kept: %s", error)

@@ -19,6 +19,7 @@ from glance_tasks import planning
 from glance_tasks import plugin
 from glance_tasks import redaction
 from glance_tasks import registry
+from glance_tasks.adapters import local_secrets
 from glance_tasks.cmd import answers
 from glance_tasks.cmd import bypasses
 from glance_tasks.imagefile import starter
@@ -165,3 +166,23 @@ def _engine(conf: cfg.ConfigOpts) -> Iterator[Finding]:
         yield Finding("store", "ok", f"{name} can be written")
     engine.catalogue.find(limit=1)
     yield Finding("catalogue", "ok", f"{conf.glance_tasks.catalogue} answers")
+    yield _secrets(conf, engine)
+
+
+def _secrets(conf: cfg.ConfigOpts, engine: task_engine.TaskEngine) -> Finding:
+    store, name = engine.secret_store, conf.glance_tasks.secret_store
+    if not isinstance(store, local_secrets.LocalSecrets):
+        return Finding("secrets", "ok", f"{name} keeps them")
+    keys = store.known()
+    if not keys:
+        text = f"{name}: a key is made with the first secret"
+    else:
+        text = f"{name}: {keys[0].id} seals them, {len(keys)} in all open them"
+    if store.configured or engine.database.embedded:
+        return Finding("secrets", "ok", text)
+    return Finding(
+        "secrets",
+        "warning",
+        f"{text}; other hosts have keys of their own, unless all have the"
+        " same in [glance_tasks_secrets]",
+    )

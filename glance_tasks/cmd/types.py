@@ -52,6 +52,7 @@ class TypeShow(answers.ShowAnswer):
                 "name": parsed_args.type,
                 "version": _version(task_type),
                 "description": _description(task_type),
+                "secret_inputs": list(task_type.secret_inputs),
                 "optional_steps": list(task_type.optional_steps),
                 "engine": task_type.engine,
                 "input_schema": dict(task_type.input_schema),

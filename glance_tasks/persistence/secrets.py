@@ -99,9 +99,7 @@ def shred(connection: sa.Connection, task_ids: Sequence[str]) -> None:
     )
 
 
-def strays(
-    database: db.Database, *, older_than: float, limit: int
-) -> Iterator[Row]:
+def strays(database: db.Database, *, older_than: float) -> Iterator[Row]:
     """Give secrets elsewhere of tasks that have ended, or never began.
 
     :param older_than: seconds for which one may be about to be kept
@@ -112,7 +110,6 @@ def strays(
         .outerjoin(tasks, tasks.c.id == _ROWS.c.task_id)
         .where(_LIES_ELSEWHERE)
         .where(sa.or_(tasks.c.id.is_(None), tasks.c.finished_at.is_not(None)))
-        .limit(limit)
     )
     with database.read() as connection:
         found = list(connection.execute(query))

@@ -3,12 +3,16 @@
 
 from collections.abc import Iterator
 from collections.abc import Mapping
+import json
 from typing import Any
 
 from glance_tasks import exceptions
 from glance_tasks import plugin
 from glance_tasks import redaction
 from glance_tasks import task
+
+#: Of a secret as JSON. Sealed, it must fit MariaDB's BLOB of 64 KiB.
+MAX_BYTES = 60_000
 
 
 def is_address(task_type: plugin.TaskType, name: str) -> bool:
@@ -32,11 +36,27 @@ def split(
             secret[name] = value
             continue
         shown[name] = value
-        if isinstance(value, str) and is_address(task_type, name):
-            shown[name] = redaction.redact(value)
-            if shown[name] != value:
-                secret[name] = value
+        if (
+            isinstance(value, str)
+            and is_address(task_type, name)
+            and redaction.secret_parts(value)
+        ):
+            shown[name], secret[name] = redaction.redact(value), value
     return shown, secret
+
+
+def check(secrets: Mapping[str, Any]) -> None:
+    """Return when secrets can be kept.
+
+    :raises InvalidInput: with a pointer to each that is too large
+    """
+    faults = [
+        (f"/{name}", f"has {size} bytes; expected at most {MAX_BYTES}")
+        for name, value in secrets.items()
+        if (size := len(json.dumps(value))) > MAX_BYTES
+    ]
+    if faults:
+        raise exceptions.InvalidInput(faults)
 
 
 def again(

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
 import functools
+import itertools
 import json
 import logging
+import random
 from typing import Any
 
 import sqlalchemy as sa
@@ -29,6 +31,7 @@ LOG = logging.getLogger(__name__)
 
 # So long a submit may be about to keep something.
 _SUBMIT_S = 3600.0
+# A conductor that sweeps claims nothing meanwhile.
 _BATCH = 100
 
 
@@ -149,12 +152,17 @@ class Vault:
     def sweep(self) -> int:
         """Remove what is kept elsewhere of tasks that have ended; count it.
 
+        Stops at the first refusal, for the store may be away.
+
         :raises DatabaseUnreachable: when the database is away
         """
         if not self._store.elsewhere:
             return 0
-        found = rows.strays(self._database, older_than=_SUBMIT_S, limit=_BATCH)
-        return sum(self._forget(row) for row in found)
+        found = list(rows.strays(self._database, older_than=_SUBMIT_S))
+        # In any order: one that is refused for ever may not come first.
+        random.shuffle(found)
+        swept = itertools.takewhile(self._forget, found[:_BATCH])
+        return sum(1 for _ in swept)
 
     def _forget(self, row: rows.Row) -> bool:
         if not row.elsewhere:

@@ -86,6 +86,26 @@ def _refuses(*args, **kwargs):
     raise key_managers.exception.KeyManagerError(reason="away")
 
 
+def test_a_key_manager_that_is_away_is_asked_once_a_sweep(
+    engine, manager, world
+):
+    asked = []
+    for _ in range(3):
+        submit(engine, world)
+    manager.delete = _refuses
+    engines.run_all(engine)
+
+    def delete(context, reference):
+        asked.append(reference)
+        _refuses()
+
+    manager.delete = delete
+    reap(engine)
+
+    assert len(asked) == 1
+    assert len(rows(engine)) == 3
+
+
 def test_expired_tasks_leave_the_note_of_what_is_not_forgotten(
     home, manager, world
 ):
@@ -165,9 +185,19 @@ def test_a_submit_is_refused_while_the_key_manager_is_away(
     assert engine.find() == []
 
 
-def test_a_task_waits_for_a_key_manager_that_is_away(engine, manager, world):
+@pytest.mark.parametrize(
+    "error",
+    [
+        key_managers.exception.KeyManagerError(reason="no answer"),
+        ConnectionResetError("as a driver may let through"),
+    ],
+    ids=["of castellan", "of a driver"],
+)
+def test_a_task_waits_for_a_key_manager_that_is_away(
+    engine, manager, world, error
+):
     task = submit(engine, world)
-    manager.away = True
+    manager.away, manager.error = True, error
 
     gt.Conductor(engine, max_tasks=1).run_one(task.id)
 

@@ -173,6 +173,19 @@ def test_a_type_that_never_ends_does_not_keep_the_certification(monkeypatch):
     ]
 
 
+def test_what_a_type_declares_is_a_secret_down_to_its_leaves():
+    class Declaring(flawed_types.Good):
+        """Has a secret that is no text."""
+
+        secret_inputs = ("login",)
+        input_schema = {"properties": {"login": {}, "name": {}}}
+
+    given = {"login": {"word": ["open sesame", 7]}, "name": "openly"}
+
+    assert subject.declared(Declaring, given) == ["open sesame"]
+    assert subject.declared(Declaring, {"name": "openly"}) == []
+
+
 @pytest.mark.parametrize(
     "inner",
     [

@@ -68,6 +68,21 @@ def test_an_address_without_credentials_is_no_secret(engine, world):
     assert (task.plan["secrets"], rows(engine)) == ([], [])
 
 
+def test_a_path_is_no_password(engine, world):
+    path = "file:///images//disk@2.raw?a=b//c@d"
+
+    task = engine.submit("secret", world.given(source=path))
+
+    assert (task.input["source"], task.plan["secrets"]) == (path, [])
+
+
+def test_what_is_too_large_for_every_database_is_refused(engine, world):
+    large = {"password": "x" * 60_000}
+
+    with pytest.raises(gt.InvalidInput, match="/credentials: has 60016"):
+        engine.submit("secret", world.given(credentials=large))
+
+
 def test_a_secret_that_does_not_fit_is_not_quoted(engine, world):
     bad = {"credentials": {"password": [secret_types.CANARY]}, "fails": "x"}
 

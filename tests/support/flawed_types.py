@@ -2,6 +2,7 @@
 """A task type without a fault, and others that have one each."""
 
 import contextlib
+import logging
 import os
 import pathlib
 import signal
@@ -261,6 +262,19 @@ class _TellingDeliver(Deliver):
         return {**delivered, "by": f"demo:{password}"}
 
 
+class _LoggingDeliver(Deliver):
+    def execute(self, image_id, gathered, to, password):
+        logging.getLogger(__name__).info("as %s", password.reveal())
+        return super().execute(image_id, gathered, to)
+
+
+class LogsASecret(Good):
+    """A secret that a logger of its own is told."""
+
+    secret_inputs = ("password",)
+    deliver = _LoggingDeliver
+
+
 class _CommonGather(Gather):
     def execute(self, uri):
         gathered = super().execute(uri)
@@ -313,6 +327,7 @@ FLAWED = {
     IgnoresTheStopSignal: ("stop", "Gather looked at the stop signal only"),
     Unfenced: ("freeze", "Deliver thawed"),
     TellsASecret: ("secret", "result"),
+    LogsASecret: ("secret", "the log"),
     SharesAName: ("shared", "image.raw is written by every task"),
     UndoesTooMuch: ("undo", "does not leave scratch/somebody-elses"),
 }

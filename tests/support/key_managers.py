@@ -13,17 +13,18 @@ from tests.support import secret_types
 class KeyManager(mock_key_manager.MockKeyManager):
     """Castellan's in-process key manager, which can be away.
 
-    :ivar away: whether it refuses everything
+    :ivar away: whether it refuses everything, by raising ``error``
     """
 
     def __init__(self):
         """Begin with no keys."""
         super().__init__()
         self.away = False
+        self.error: Exception = exception.KeyManagerError(reason="no answer")
 
     def _ask(self):
         if self.away:
-            raise exception.KeyManagerError(reason="nobody answers")
+            raise self.error
 
     def store(self, *args, **kwargs):
         """Store, or refuse."""

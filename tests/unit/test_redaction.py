@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """No credential gets past the redaction, whatever it stands in."""
 
+import html
+import json
 import subprocess
 import sys
+from urllib import parse
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -98,6 +101,50 @@ def test_no_password_of_an_address_gets_through(user, secret):
     text = f"source ftp://{user}:Q{secret}Q@host/path failed"
 
     assert redaction.redact(text).startswith("source ftp://***@host/path")
+
+
+WRITTEN = {
+    "plain": str,
+    "python": repr,
+    "python in python": lambda text: repr([repr(text)]),
+    "bytes": lambda text: repr(text.encode()),
+    "json": json.dumps,
+    "json in python": lambda text: repr([json.dumps(text)]),
+    "a url": lambda text: parse.quote(text, safe=""),
+    "a form": parse.quote_plus,
+    "html": html.escape,
+}
+
+
+@pytest.mark.parametrize("how", WRITTEN)
+@given(
+    before=st.text("ab'\"\\\n&é ", max_size=3),
+    secret=st.text("ab'\"\\&é /+%", min_size=4, max_size=9),
+)
+def test_a_hidden_text_is_struck_however_it_is_written(how, before, secret):
+    hidden = redaction.Hidden([secret])
+    alone, written = WRITTEN[how](secret), WRITTEN[how](f"{before}{secret}!")
+
+    kept = hidden.out_of(written)
+
+    assert "***" in kept
+    assert secret not in kept
+    assert len(alone.strip("'\"")) < 4 or alone.strip("'\"[]") not in kept
+
+
+def test_what_is_hidden_no_longer_is_left_alone():
+    hidden = redaction.Hidden(["sesame", "abc"])
+
+    assert hidden.out_of("open sesame abc") == "open *** abc"
+    hidden.clear()
+    assert hidden.out_of("open sesame abc") == "open sesame abc"
+
+
+def test_a_hidden_text_is_struck_before_a_text_is_cut():
+    hidden = redaction.Hidden(["s" * 300])
+    text = "a" * 4000 + "s" * 300
+
+    assert "s" not in redaction.clean(text, 4100, hidden)
 
 
 @pytest.mark.parametrize("piece", ["a", "?token", "a://", "@", "&sig="])

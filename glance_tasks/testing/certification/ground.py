@@ -151,8 +151,10 @@ class Ground:
         roots = {"data/work", "data/store"}
         for path in sorted(home.glob("*/**/*")):
             name = str(path.relative_to(home))
-            # The conductors' own, and the database.
+            # The conductors' own, the database, and the keys of secrets.
             if ".conductors" in path.parts or ".sqlite" in path.name:
+                continue
+            if name == "data/secret-keys":
                 continue
             with contextlib.suppress(FileNotFoundError):
                 about = path.lstat()

@@ -12,6 +12,7 @@ from typing import Any
 from glance_tasks import exceptions
 from glance_tasks import plugin
 from glance_tasks import registry
+from glance_tasks.secrets import inputs
 
 #: Hosts of examples (RFC 2606) stand for the kit's own source.
 _EXAMPLE_HOST = re.compile(r"https?://(?:[a-z0-9-]+\.)*example(?=[/:?]|$)")
@@ -100,6 +101,17 @@ def secrets(task_type: type[plugin.TaskType], given: Any) -> list[str]:
     return [
         text
         for text in _secrets(root, root, given, False)
+        if len(text) >= _LEAST_SECRET
+    ]
+
+
+def declared(task_type: type[plugin.TaskType], given: Any) -> list[str]:
+    """Give the texts of what the type names in its ``secret_inputs``."""
+    names = [name for name in task_type.secret_inputs if name in given]
+    return [
+        text
+        for name in names
+        for text in inputs.texts(task_type(), name, given[name])
         if len(text) >= _LEAST_SECRET
     ]
 

@@ -17,12 +17,14 @@ from glance_tasks.testing.certification import subject
 
 _SUCCEEDING = "success"
 
-#: Where the input itself is, which its owner gave and may see.
-_GIVEN = ("gt_tasks", "input")
+#: Where the input itself is, which its owner gave and may see, but for what
+#: the type declares as secret.
+_GIVEN = "gt_tasks.input"
 
 
 class Secret(kinds.Kind):
-    """Looks for signatures of addresses, and for what is ``writeOnly``.
+    """Looks for signatures of addresses, for what is ``writeOnly``, and for
+    secret inputs.
 
     In the rows of the database, in what was logged, in files and names.
     """
@@ -40,15 +42,18 @@ class Secret(kinds.Kind):
         if variant != _SUCCEEDING:
             fails = disturbances.Fails(variant)
         with case.fresh() as place, _listening() as heard:
+            declared = subject.declared(place.task_type(), place.given)
             secrets = [
                 case.places.mark.partition("=")[2],
                 *subject.secrets(place.task_type(), place.given),
+                *declared,
             ]
             lives.played(place, fails)
             kept = dict(_kept(place))
         kept["the log"] = "\n".join(heard)
         for where, text in kept.items():
-            if any(secret in text for secret in secrets):
+            sought = declared if where == _GIVEN else secrets
+            if any(secret in text for secret in sought):
                 yield f"a secret of the input is in {where}"
 
 
@@ -84,9 +89,8 @@ def _kept(place: ground.Ground) -> Iterator[tuple[str, str]]:
             for table in models.METADATA.sorted_tables:
                 for row in connection.execute(sa.select(table)).mappings():
                     for column, value in row.items():
-                        if (table.name, column) != _GIVEN:
-                            where = f"{table.name}.{column}"
-                            yield _whose(where, row), str(value)
+                        where = f"{table.name}.{column}"
+                        yield _whose(where, row), str(value)
 
 
 def _whose(where: str, row: sa.RowMapping) -> str:
