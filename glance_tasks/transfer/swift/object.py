@@ -67,7 +67,11 @@ class SwiftObject:
         self._policy = reply.headers.get("x-storage-policy")
         found = self._segments.find(stop)
         self._stale = [number for number in found if number > self._last]
-        return {} if self._is_plain else found
+        if self._is_plain:
+            return {}
+        # Not by the first segment: its bytes would go to nowhere.
+        self._segments.prepare(self._policy, stop)
+        return found
 
     def put(
         self,

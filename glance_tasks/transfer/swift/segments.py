@@ -95,6 +95,22 @@ class Segments:
             int(number), int(entry["bytes"]), str(entry["hash"])
         )
 
+    def prepare(self, policy: str | None, stop: ports.StopSignal) -> None:
+        """Make the container if it is not there.
+
+        :param policy: its storage policy
+        """
+        where = sessions.path(self._container)
+        if self._session.call("HEAD", where, stop).status != 404:
+            return
+        headers = {_MARK: "segments"}
+        if policy is not None:
+            headers["X-Storage-Policy"] = policy
+        reply = self._session.call("PUT", where, stop, headers=headers)
+        # 409: another made it meanwhile, with another policy.
+        if reply.status not in (201, 202, 409):
+            raise refused(self._uri, reply, "a container for its segments")
+
     def put(
         self,
         part: destination.Part,
@@ -102,14 +118,15 @@ class Segments:
         policy: str | None,
         stop: ports.StopSignal,
     ) -> None:
-        """Send one; the container is made when it is not there.
+        """Send one; the container is made again if it is gone.
 
         :param policy: the storage policy of a container that is made
         :raises SendError: when it has not taken these bytes
         """
         reply = self._send(part, data, stop)
         if reply.status == 404:
-            self._make_container(policy, stop)
+            # Another upload ended, and it was empty.
+            self.prepare(policy, stop)
             reply = self._send(part, data, stop)
         require_taken(self._uri, reply, part.md5)
 
@@ -121,18 +138,6 @@ class Segments:
         return self._session.call(
             "PUT", where, stop, headers=headers, body=data
         )
-
-    def _make_container(
-        self, policy: str | None, stop: ports.StopSignal
-    ) -> None:
-        headers = {_MARK: "segments"}
-        if policy is not None:
-            headers["X-Storage-Policy"] = policy
-        where = sessions.path(self._container)
-        reply = self._session.call("PUT", where, stop, headers=headers)
-        # 409: another made it meanwhile, with another policy.
-        if reply.status not in (201, 202, 409):
-            raise refused(self._uri, reply, "a container for its segments")
 
     # --- taking them away ----------------------------------------------------
 
