@@ -11,8 +11,6 @@ from glance_tasks import exceptions
 from glance_tasks.testing import doubles
 from glance_tasks.transfer import client
 from glance_tasks.transfer import endpoint
-from glance_tasks.transfer import sender
-from glance_tasks.transfer.swift import scheme
 from tests.support import keystone
 from tests.support import swift as swifts
 from tests.support.swift import swift
@@ -53,37 +51,6 @@ class Meanwhile:
 
     def __init__(self, happens):
         self.check = happens
-
-
-class Altered(client.HttpClient):
-    """What asks, with answers that a test alters."""
-
-    def __init__(self, web, alter):
-        self._web, self._alter = web, alter
-
-    def call(self, method, uri, stop, **words):
-        def ask():
-            return self._web.call(method, uri, stop, **words)
-
-        ask.headers = words.get("headers", {})
-
-        return self._alter(method, uri, ask)
-
-
-def send_altered(alter, parcel, file):
-    def factory(rules, web):
-        return scheme.SwiftEndpoint(rules, Altered(web, alter))
-
-    altered = sender.GuardedSender(
-        swifts.allowing(), factories={"swift": factory}
-    )
-    return altered.send(
-        parcel,
-        file,
-        stop=doubles.NeverStop(),
-        progress=doubles.RecordingProgress(),
-        fence=doubles.OpenFence(),
-    )
 
 
 # --- what arrives ------------------------------------------------------------
@@ -164,7 +131,7 @@ def test_the_segments_get_the_policy_of_their_container(
             ask.headers.pop("X-Storage-Policy")
         return ask()
 
-    send_altered(alter, parcel, file)
+    swifts.send_altered(alter, parcel, file)
 
     assert set(policies) == {"gold"}
 
@@ -257,7 +224,7 @@ def test_a_segment_with_another_digest_is_not_believed(file, parcel):
         return reply
 
     with pytest.raises(exceptions.SendError) as caught:
-        send_altered(alter, parcel, file)
+        swifts.send_altered(alter, parcel, file)
 
     assert caught.value.code == "destination_unverified"
 
@@ -271,7 +238,7 @@ def test_a_segment_that_was_dropped_is_missed(
         return ask()
 
     with pytest.raises(exceptions.SendError) as caught:
-        send_altered(alter, parcel, file)
+        swifts.send_altered(alter, parcel, file)
 
     assert caught.value.code == "destination_unverified"
     assert account.objects(container) == {}
@@ -291,7 +258,7 @@ def test_an_object_that_is_not_what_was_sent_is_not_believed(
         return reply
 
     with pytest.raises(exceptions.SendError) as caught:
-        send_altered(alter, parcel, file)
+        swifts.send_altered(alter, parcel, file)
 
     assert caught.value.code == "destination_unverified"
 
@@ -306,12 +273,12 @@ def test_an_answer_that_is_lost_is_asked_for_again(
 
     def alter(method, uri, ask):
         reply = ask()
-        if method == "PUT" and uri not in lost:
+        if method == "PUT" and "_segments" not in uri and not lost:
             lost.append(uri)
             raise endpoint.Interrupted("the answer is lost")
         return reply
 
-    send_altered(alter, parcel, file)
+    swifts.send_altered(alter, parcel, file)
 
     assert account.md5(f"/{container}/x") == parcel.md5
 
@@ -326,7 +293,7 @@ def test_an_answer_that_says_later_is_taken_at_its_word(file, parcel, status):
             return client.Reply(status, {}, b"")
         return ask()
 
-    sent = send_altered(alter, parcel, file)
+    sent = swifts.send_altered(alter, parcel, file)
 
     assert sent.sent == parcel.size
 
@@ -342,9 +309,31 @@ def test_a_refusal_has_a_code_of_its_own(file, parcel, status, code):
         return ask()
 
     with pytest.raises(exceptions.SendError) as caught:
-        send_altered(alter, parcel, file)
+        swifts.send_altered(alter, parcel, file)
 
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [
+        b"[",
+        b"{}",
+        b"[1]",
+        b'[{"name": "out/a disk/task-1/1"}]',
+    ],
+)
+def test_a_listing_that_is_none_is_not_believed(file, parcel, listing):
+    def alter(method, uri, ask):
+        reply = ask()
+        if method == "GET" and "prefix=" in uri:
+            return client.Reply(200, {}, listing)
+        return reply
+
+    with pytest.raises(exceptions.SendError) as caught:
+        swifts.send_altered(alter, parcel, file)
+
+    assert caught.value.code == "destination_invalid"
 
 
 # --- who may -----------------------------------------------------------------

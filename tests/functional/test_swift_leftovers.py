@@ -270,6 +270,26 @@ def test_nothing_is_left_of_parts_of_another_size(
     assert account.containers() == before
 
 
+def test_segments_that_are_not_listed_yet_are_removed_too(
+    account, container, file, parcel
+):
+    lagging = []
+    before = account.containers()
+    with pytest.raises(exceptions.LeaseLost):
+        swifts.send(parcel, file, fence=doubles.LostFence())
+
+    def alter(method, uri, ask):
+        reply = ask()
+        if method == "GET" and "prefix=" in uri and not lagging:
+            lagging.append(uri)
+            return dataclasses.replace(reply, body=b"[]")
+        return reply
+
+    swifts.altered(alter).remove(parcel, stop=doubles.NeverStop())
+
+    assert account.containers() == before
+
+
 def test_removing_what_is_not_there_is_no_error(swift, file, parcel):
     elsewhere = dataclasses.replace(parcel, uri="swift://nowhere/x")
 

@@ -79,6 +79,8 @@ class Segments:
             if reply.status not in (200, 204):
                 raise ValueError(reply.status)
             entries = json.loads(reply.body or b"[]")
+            if not isinstance(entries, list):
+                raise TypeError(type(entries))
             return [
                 (str(entry["name"]), self._part(entry)) for entry in entries
             ]
@@ -88,8 +90,9 @@ class Segments:
             ) from error
 
     def _part(self, entry: Mapping[str, Any]) -> destination.Part | None:
-        number = str(entry["name"]).removeprefix(self._prefix)
-        if not (number.isascii() and number.isdigit()):
+        name = str(entry["name"])
+        number = name.removeprefix(self._prefix)
+        if name == number or not (number.isascii() and number.isdigit()):
             return None
         return destination.Part(
             int(number), int(entry["bytes"]), str(entry["hash"])
