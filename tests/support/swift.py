@@ -31,9 +31,9 @@ PART = rules.MIN_CHUNK
 FACTORIES = {"swift": scheme.SwiftEndpoint}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def swift() -> Iterator[swift_server.SwiftServer]:
-    """Give a Swift server, shared by the tests of a module.
+    """Give the Swift server of this session, shared by its tests.
 
     Where it is not installed the test is skipped, and fails with CI=true.
     """
