@@ -7,6 +7,7 @@ from tests.support.databases import mysql_url
 from tests.support.databases import postgresql_server
 from tests.support.databases import postgresql_url
 from tests.support.databases import sqlite_url
+from tests.support.swift import swift
 from tests.support.synced import clean_database_url
 from tests.support.synced import synced_database_url
 
@@ -18,5 +19,6 @@ __all__ = [
     "postgresql_server",
     "postgresql_url",
     "sqlite_url",
+    "swift",
     "synced_database_url",
 ]

@@ -50,9 +50,11 @@ if TYPE_CHECKING:
     from glance_tasks.testing.http_source import Request as Request
     from glance_tasks.testing.http_source import Resource as Resource
     from glance_tasks.testing.leftovers import find_leftovers as find_leftovers
+    from glance_tasks.testing.object_stores import SwiftFixture as SwiftFixture
     from glance_tasks.testing.servers import Server as Server
     from glance_tasks.testing.servers import ServerAbsent as ServerAbsent
     from glance_tasks.testing.sources import SourceFixture as SourceFixture
+    from glance_tasks.testing.swift_server import SwiftServer as SwiftServer
 
 _NAMES = {
     "case": ("TaskTypeTestCase",),
@@ -73,8 +75,10 @@ _NAMES = {
     "full_disk": ("DiskAbsent", "FullDisk"),
     "http_source": ("HttpSource", "Request", "Resource"),
     "leftovers": ("find_leftovers",),
+    "object_stores": ("SwiftFixture",),
     "servers": ("Server", "ServerAbsent"),
     "sources": ("SourceFixture",),
+    "swift_server": ("SwiftServer",),
 }
 _WHERE = {name: home for home, names in _NAMES.items() for name in names}
 

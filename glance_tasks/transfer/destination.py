@@ -60,6 +60,9 @@ class Destination(Protocol):
     ) -> None:
         """Send one part; again replaces it.
 
+        ``data`` may be written over once it has returned, but for the only
+        part of an object: that may be sent when it is completed.
+
         :raises SendError: when the destination has not taken these bytes
         """
 

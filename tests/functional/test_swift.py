@@ -10,14 +10,7 @@ import pytest
 from glance_tasks import exceptions
 from glance_tasks.testing import doubles
 from glance_tasks.transfer import client
-from glance_tasks.transfer import endpoint
-from glance_tasks.transfer import sender
-from glance_tasks.transfer.swift import scheme
-from tests.support import keystone
 from tests.support import swift as swifts
-from tests.support.swift import swift
-
-__all__ = ["swift"]
 
 PART = swifts.PART
 
@@ -53,37 +46,6 @@ class Meanwhile:
 
     def __init__(self, happens):
         self.check = happens
-
-
-class Altered(client.HttpClient):
-    """What asks, with answers that a test alters."""
-
-    def __init__(self, web, alter):
-        self._web, self._alter = web, alter
-
-    def call(self, method, uri, stop, **words):
-        def ask():
-            return self._web.call(method, uri, stop, **words)
-
-        ask.headers = words.get("headers", {})
-
-        return self._alter(method, uri, ask)
-
-
-def send_altered(alter, parcel, file):
-    def factory(rules, web):
-        return scheme.SwiftEndpoint(rules, Altered(web, alter))
-
-    altered = sender.GuardedSender(
-        swifts.allowing(), factories={"swift": factory}
-    )
-    return altered.send(
-        parcel,
-        file,
-        stop=doubles.NeverStop(),
-        progress=doubles.RecordingProgress(),
-        fence=doubles.OpenFence(),
-    )
 
 
 # --- what arrives ------------------------------------------------------------
@@ -132,9 +94,9 @@ def test_parts_of_another_size_are_sent_again_and_leave_nothing(
     sent = swifts.send(parcel, file, chunk_size=2 * PART)
 
     assert sent.sent == parcel.size
-    assert set(account.objects(f"{container}_segments").values()) == {
-        2 * PART,
-        7,
+    assert account.objects(f"{container}_segments") == {
+        "out/a disk/task-1/00000001": 2 * PART,
+        "out/a disk/task-1/00000002": 7,
     }
     assert account.md5(f"/{container}/out/a%20disk") == parcel.md5
 
@@ -164,7 +126,7 @@ def test_the_segments_get_the_policy_of_their_container(
             ask.headers.pop("X-Storage-Policy")
         return ask()
 
-    send_altered(alter, parcel, file)
+    swifts.send_altered(alter, parcel, file)
 
     assert set(policies) == {"gold"}
 
@@ -244,211 +206,3 @@ def test_two_uploads_under_one_prefix_do_not_meet(
 
     assert account.objects(container) == {"out/b": parcels[1].size}
     assert account.md5(f"/{container}/out/b") == parcels[1].md5
-
-
-# --- a destination that lies -------------------------------------------------
-
-
-def test_a_segment_with_another_digest_is_not_believed(file, parcel):
-    def alter(method, uri, ask):
-        reply = ask()
-        if method == "PUT" and uri.endswith("/00000002"):
-            return dataclasses.replace(reply, headers={"etag": "0" * 32})
-        return reply
-
-    with pytest.raises(exceptions.SendError) as caught:
-        send_altered(alter, parcel, file)
-
-    assert caught.value.code == "destination_unverified"
-
-
-def test_a_segment_that_was_dropped_is_missed(
-    account, container, file, parcel
-):
-    def alter(method, uri, ask):
-        if method == "PUT" and uri.endswith("/00000002"):
-            return client.Reply(201, {"etag": ask.headers["ETag"]}, b"")
-        return ask()
-
-    with pytest.raises(exceptions.SendError) as caught:
-        send_altered(alter, parcel, file)
-
-    assert caught.value.code == "destination_unverified"
-    assert account.objects(container) == {}
-
-
-@pytest.mark.parametrize(
-    ("header", "lie"), [("etag", '"0"'), ("content-length", "17")]
-)
-def test_an_object_that_is_not_what_was_sent_is_not_believed(
-    file, parcel, header, lie
-):
-    def alter(method, uri, ask):
-        reply = ask()
-        if method == "HEAD" and reply.status == 200 and "/out/" in uri:
-            headers = {**reply.headers, header: lie}
-            return dataclasses.replace(reply, headers=headers)
-        return reply
-
-    with pytest.raises(exceptions.SendError) as caught:
-        send_altered(alter, parcel, file)
-
-    assert caught.value.code == "destination_unverified"
-
-
-@pytest.mark.parametrize("size", [PART, 2 * PART])
-def test_an_answer_that_is_lost_is_asked_for_again(
-    swift, account, container, file, size
-):
-    lost = []
-    file.write_bytes(os.urandom(size))
-    parcel = swifts.parcel(f"swift://{container}/x", file, swift.credentials)
-
-    def alter(method, uri, ask):
-        reply = ask()
-        if method == "PUT" and uri not in lost:
-            lost.append(uri)
-            raise endpoint.Interrupted("the answer is lost")
-        return reply
-
-    send_altered(alter, parcel, file)
-
-    assert account.md5(f"/{container}/x") == parcel.md5
-
-
-@pytest.mark.parametrize("status", [429, 503])
-def test_an_answer_that_says_later_is_taken_at_its_word(file, parcel, status):
-    said = []
-
-    def alter(method, uri, ask):
-        if method == "PUT" and uri.endswith("/00000002") and not said:
-            said.append(uri)
-            return client.Reply(status, {}, b"")
-        return ask()
-
-    sent = send_altered(alter, parcel, file)
-
-    assert sent.sent == parcel.size
-
-
-@pytest.mark.parametrize(
-    ("status", "code"),
-    [(413, "destination_full"), (405, "destination_invalid")],
-)
-def test_a_refusal_has_a_code_of_its_own(file, parcel, status, code):
-    def alter(method, uri, ask):
-        if method == "PUT" and uri.endswith("/00000002"):
-            return client.Reply(status, {}, b"")
-        return ask()
-
-    with pytest.raises(exceptions.SendError) as caught:
-        send_altered(alter, parcel, file)
-
-    assert caught.value.code == code
-
-
-# --- who may -----------------------------------------------------------------
-
-
-def test_who_may_not_write_is_told_so(swift, file, container):
-    parcel = swifts.parcel(f"swift://{container}/x", file, swift.powerless)
-
-    with pytest.raises(exceptions.SendError) as caught:
-        swifts.send(parcel, file)
-
-    assert caught.value.code == "destination_denied"
-    assert "answered 403 to HEAD" in str(caught.value)
-
-
-def test_a_wrong_key_is_denied_and_not_shown(swift, file, container):
-    wrong = {**swift.credentials, "key": "wrong-canary"}
-    parcel = swifts.parcel(f"swift://{container}/x", file, wrong)
-
-    with pytest.raises(exceptions.SendError) as caught:
-        swifts.send(parcel, file)
-
-    assert caught.value.code == "destination_denied"
-    assert "canary" not in f"{caught.value!r} {parcel!r}"
-
-
-def test_a_token_by_itself_is_enough(swift, account, file, container):
-    url, token = swift.access()
-    parcel = swifts.parcel(
-        f"swift://{container}/x", file, {"storage_url": url, "token": token}
-    )
-
-    swifts.send(parcel, file)
-
-    assert account.md5(f"/{container}/x") == parcel.md5
-
-
-PASSWORD = {
-    "username": "u",
-    "password": "p",
-    "user_domain_name": "d",
-    "project_name": "n",
-    "project_domain_id": "i",
-}
-APPLICATION = {
-    "application_credential_id": "a",
-    "application_credential_secret": "s",
-}
-IDENTITIES = {
-    "password": {
-        "methods": ["password"],
-        "password": {
-            "user": {"name": "u", "domain": {"name": "d"}, "password": "p"}
-        },
-    },
-    "application": {
-        "methods": ["application_credential"],
-        "application_credential": {"id": "a", "secret": "s"},
-    },
-}
-
-
-@pytest.mark.parametrize(
-    ("given", "way"),
-    [(PASSWORD, "password"), (APPLICATION, "application")],
-)
-def test_keystone_leads_to_the_store_of_a_region(
-    swift, account, file, container, given, way
-):
-    url, token = swift.access()
-    with keystone.Keystone(IDENTITIES[way], url, [token]) as double:
-        given = {**given, "auth_url": double.auth_url, "region": "north"}
-        parcel = swifts.parcel(f"swift://{container}/x", file, given)
-
-        swifts.send(parcel, file)
-
-    assert account.md5(f"/{container}/x") == parcel.md5
-    assert len(double.asked) == 1
-
-
-def test_a_token_that_has_ended_is_renewed_once(
-    swift, account, file, container
-):
-    url, token = swift.access()
-    tokens = ["ended", token]
-    with keystone.Keystone(IDENTITIES["password"], url, tokens) as double:
-        given = {**PASSWORD, "auth_url": double.auth_url, "region": "north"}
-        parcel = swifts.parcel(f"swift://{container}/x", file, given)
-
-        swifts.send(parcel, file)
-
-    assert account.md5(f"/{container}/x") == parcel.md5
-    assert len(double.asked) == 2
-
-
-def test_a_new_token_that_is_refused_too_ends_it(swift, file, container):
-    url, _ = swift.access()
-    tokens = ["bad", "worse", "never"]
-    with keystone.Keystone(IDENTITIES["password"], url, tokens) as double:
-        given = {**PASSWORD, "auth_url": double.auth_url, "region": "north"}
-        parcel = swifts.parcel(f"swift://{container}/x", file, given)
-
-        with pytest.raises(exceptions.SendError) as caught:
-            swifts.send(parcel, file)
-
-    assert caught.value.code == "destination_denied"
-    assert len(double.asked) == 2

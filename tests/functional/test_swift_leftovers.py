@@ -18,9 +18,6 @@ from glance_tasks.testing import doubles
 from tests.support import engines
 from tests.support import relay as relays
 from tests.support import swift as swifts
-from tests.support.swift import swift
-
-__all__ = ["swift"]
 
 MIB = 1 << 20
 PART = swifts.PART
@@ -73,19 +70,38 @@ def parcel(swift, container, file):
     return swifts.parcel(f"swift://{container}/x", file, swift.credentials)
 
 
-def child(uri, path, relay, swift, **words):
-    """Start an upload through a relay in a process of its own."""
+@pytest.fixture
+def child(swift, relay):
+    """Give what starts an upload through the relay in a process of its own."""
     here = f"http://127.0.0.1:{relay.port}/auth/v1.0"
-    words["credentials"] = {**swift.credentials, "auth_url": here}
-    lost = path.with_name("lost")
-    return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, uri, path, lost, json.dumps(words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
+    credentials = {**swift.credentials, "auth_url": here}
+    started = []
+
+    def start(uri, path, **words):
+        words["credentials"], lost = credentials, path.with_name("lost")
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                PROGRAM,
+                uri,
+                path,
+                lost,
+                json.dumps(words),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 def answer(process):
@@ -105,22 +121,19 @@ def signal_at(process, relay, moment, number):
     process.send_signal(number)
 
 
-def kill_and_resume(swift, account, path, relay, *, kills, seed, **words):
-    """Upload a file with kills at random moments; gives what came of it.
+def kill_and_resume(child, relay, uri, path, *, kills, seed, **words):
+    """Upload a file with kills at random moments.
 
-    :returns: the container, and the bytes that the last run sent
+    :returns: the bytes that the last run sent
     """
-    dice, container = random.Random(seed), account.container()
-    uri = f"swift://{container}/x"
-    part = words["chunk_size"]
+    dice, part = random.Random(seed), words["chunk_size"]
     for _ in range(kills):
-        process = child(uri, path, relay, swift, **words)
+        process = child(uri, path, **words)
         moment = relay.up + dice.randrange(part // 2, 5 * part // 2)
         signal_at(process, relay, moment, signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL
-    process = child(uri, path, relay, swift, **words)
-    return container, int(answer(process))
+    return int(answer(child(uri, path, **words)))
 
 
 def everything(account, container):
@@ -132,15 +145,15 @@ def everything(account, container):
 
 
 def test_a_killed_upload_goes_on_with_the_next_part(
-    swift, account, file, relay
+    account, container, file, relay, child
 ):
     file.write_bytes(os.urandom(3 * MIB))
 
-    container, _ = kill_and_resume(
-        swift,
-        account,
-        file,
+    kill_and_resume(
+        child,
         relay,
+        f"swift://{container}/x",
+        file,
         kills=1,
         seed=7,
         chunk_size=MIB,
@@ -154,17 +167,17 @@ def test_a_killed_upload_goes_on_with_the_next_part(
 
 @pytest.mark.soak
 def test_five_kills_cost_a_part_for_each_sending_thread(
-    swift, account, file, relay
+    account, container, file, relay, child
 ):
     with file.open("wb") as image:
         for _ in range(256):
             image.write(os.urandom(MIB))
 
-    container, last = kill_and_resume(
-        swift,
-        account,
-        file,
+    last = kill_and_resume(
+        child,
         relay,
+        f"swift://{container}/x",
+        file,
         kills=5,
         seed=20261121,
         chunk_size=16 * MIB,
@@ -190,13 +203,12 @@ def md5(path):
 
 @pytest.mark.parametrize("successor", [swifts.send, None])
 def test_a_frozen_upload_does_not_meddle_with_its_successor(
-    swift, account, file, relay, successor
+    swift, account, container, file, relay, child, successor
 ):
     file.write_bytes(os.urandom(3 * MIB))
-    container = account.container()
     uri = f"swift://{container}/x"
     words = {"chunk_size": MIB, "parts_at_once": 1}
-    frozen = child(uri, file, relay, swift, **words)
+    frozen = child(uri, file, **words)
     signal_at(frozen, relay, 3 * MIB // 2, signal.SIGSTOP)
     parcel = swifts.parcel(uri, file, swift.credentials)
     if successor:
@@ -251,6 +263,24 @@ def test_nothing_is_left_of_parts_of_another_size(
         swifts.send(parcel, file, fence=doubles.LostFence())
 
     swifts.remove(parcel, chunk_size=4 * PART)
+
+    assert account.containers() == before
+
+
+def test_segments_that_are_not_listed_yet_are_removed_too(
+    account, container, file, parcel
+):
+    before = account.containers()
+    with pytest.raises(exceptions.LeaseLost):
+        swifts.send(parcel, file, fence=doubles.LostFence())
+
+    def alter(method, uri, ask):
+        reply = ask()
+        if method == "GET" and "prefix=" in uri:
+            return dataclasses.replace(reply, body=b"[]")
+        return reply
+
+    swifts.altered(alter).remove(parcel, stop=doubles.NeverStop())
 
     assert account.containers() == before
 

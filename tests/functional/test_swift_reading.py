@@ -11,9 +11,6 @@ from glance_tasks.testing import doubles
 from glance_tasks.transfer import fetcher
 from tests.support import relay as relays
 from tests.support import swift as swifts
-from tests.support.swift import swift
-
-__all__ = ["swift"]
 
 MIB = 1 << 20
 

@@ -55,16 +55,18 @@ class Relay:
     def _pass_on(
         self, source: socket.socket, target: socket.socket, way: str
     ) -> None:
-        with contextlib.suppress(OSError):
+        try:
             for piece in _pieces(source):
                 target.sendall(piece)
                 if self._count(way, len(piece)):
                     self.cutting()
-                    # Both ways, as when a line breaks.
-                    source.shutdown(socket.SHUT_RDWR)
-                    target.shutdown(socket.SHUT_RDWR)
-        with contextlib.suppress(OSError):
+                    raise ConnectionAbortedError
             target.shutdown(socket.SHUT_WR)
+        except OSError:
+            # Both ways, as when a line breaks.
+            for connection in (source, target):
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def _count(self, way: str, size: int) -> bool:
         with self._counting:

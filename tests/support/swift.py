@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real Swift for the tests, and what they ask it beside the endpoint."""
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
@@ -19,6 +20,7 @@ from glance_tasks import ports
 from glance_tasks.testing import doubles
 from glance_tasks.testing import servers
 from glance_tasks.testing import swift_server
+from glance_tasks.transfer import client
 from glance_tasks.transfer import rules
 from glance_tasks.transfer import sender
 from glance_tasks.transfer.swift import scheme
@@ -29,9 +31,9 @@ PART = rules.MIN_CHUNK
 FACTORIES = {"swift": scheme.SwiftEndpoint}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def swift() -> Iterator[swift_server.SwiftServer]:
-    """Give a Swift server, shared by the tests of a module.
+    """Give the Swift server of this session, shared by its tests.
 
     Where it is not installed the test is skipped, and fails with CI=true.
     """
@@ -164,3 +166,51 @@ def send(
 def remove(wanted: ports.Parcel, **changes: Any) -> None:
     """Remove what was sent; ``changes`` are fields of the rules."""
     sending(**changes).remove(wanted, stop=doubles.NeverStop())
+
+
+class Altered(client.HttpClient):
+    """What asks, with answers that a test alters.
+
+    ``alter`` is given the method, the address, and what asks in truth, which
+    has the headers that are sent.
+    """
+
+    def __init__(self, web: client.HttpClient, alter: Callable[..., Any]):
+        """Ask through ``web``."""
+        self._web, self._alter = web, alter
+
+    def call(
+        self, method: str, uri: str, stop: ports.StopSignal, **words: Any
+    ) -> client.Reply:
+        """Ask, or do what the test does instead."""
+
+        def ask() -> client.Reply:
+            return self._web.call(method, uri, stop, **words)
+
+        ask.headers = words.get("headers", {})  # type: ignore[attr-defined]
+        reply: client.Reply = self._alter(method, uri, ask)
+        return reply
+
+
+def altered(alter: Callable[..., Any]) -> sender.GuardedSender:
+    """Give what sends to loopback, with answers that are altered."""
+
+    def factory(
+        given: rules.FetchRules, web: client.HttpClient
+    ) -> scheme.SwiftEndpoint:
+        return scheme.SwiftEndpoint(given, Altered(web, alter))
+
+    return sender.GuardedSender(allowing(), factories={"swift": factory})
+
+
+def send_altered(
+    alter: Callable[..., Any], wanted: ports.Parcel, path: pathlib.Path
+) -> ports.Sent:
+    """Send a file, with answers that are altered."""
+    return altered(alter).send(
+        wanted,
+        path,
+        stop=doubles.NeverStop(),
+        progress=doubles.RecordingProgress(),
+        fence=doubles.OpenFence(),
+    )

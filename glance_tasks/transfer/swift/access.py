@@ -18,6 +18,15 @@ from glance_tasks.transfer.swift import login as logins
 # A token of Keystone's has 200 characters, one with a catalogue in it 8,000.
 _TOKEN = re.compile(r"[\x21-\x7e]{1,8192}")
 
+# What taking JSON of another shape apart raises.
+_NOT_AS_EXPECTED = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Access:
@@ -76,7 +85,7 @@ def _keystone(
     try:
         catalogue = json.loads(reply.body)["token"]["catalog"]
         found = _storage(catalogue, login.values.get("region"))
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except _NOT_AS_EXPECTED as error:
         raise answer.invalid(
             url, "answers a login with no catalogue; expected Keystone's"
         ) from error

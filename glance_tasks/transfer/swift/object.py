@@ -20,9 +20,6 @@ from glance_tasks.transfer.swift import session as sessions
 # Tells our objects from those of others.
 _MARK = "X-Object-Meta-Glance-Task"
 
-#: Segments that a manifest may name; Swift's default.
-MAX_SEGMENTS = 1000
-
 # Bytes of one object or segment; Swift's default.
 _MAX_PART = 5 << 30
 
@@ -67,7 +64,11 @@ class SwiftObject:
         self._policy = reply.headers.get("x-storage-policy")
         found = self._segments.find(stop)
         self._stale = [number for number in found if number > self._last]
-        return {} if self._is_plain else found
+        if self._is_plain:
+            return {}
+        # Not by the first segment: its bytes would go to nowhere.
+        self._segments.prepare(self._policy, stop)
+        return found
 
     def put(
         self,
@@ -242,13 +243,13 @@ def _part_size(size: int, wanted: int) -> int:
 
     :raises SendError: when there is no such size
     """
-    if size > _MAX_PART * MAX_SEGMENTS:
+    if size > _MAX_PART * pieces.MAX_SEGMENTS:
         raise exceptions.SendError(
             f"the image has {size} bytes; expected at most"
-            f" {_MAX_PART * MAX_SEGMENTS} for an object in Swift",
+            f" {_MAX_PART * pieces.MAX_SEGMENTS} for an object in Swift",
             code="destination_not_allowed",
         )
-    least = -(-size // MAX_SEGMENTS)
+    least = -(-size // pieces.MAX_SEGMENTS)
     if least > wanted:
         wanted = -(-least // _STEP) * _STEP
     return min(wanted, _MAX_PART)

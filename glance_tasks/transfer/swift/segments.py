@@ -18,9 +18,9 @@ from glance_tasks.transfer.swift import session as sessions
 # Tells containers that we made from those of others.
 _MARK = "X-Container-Meta-Glance-Tasks"
 
-# Names in one answer: of 1,024 bytes each they come to 2 MiB, and of those
-# that are longer when they are escaped to less than the client reads.
-_PAGE = 1000
+#: Segments that a manifest may name, and that are listed at once; Swift's
+#: default for the first.
+MAX_SEGMENTS = 1000
 
 # Segments are sent in their order, a few at once; that many that are not
 # there in a row are behind the last one.
@@ -51,49 +51,52 @@ class Segments:
 
     def find(self, stop: ports.StopSignal) -> dict[int, destination.Part]:
         """Give those that are listed, by number."""
-        found: dict[int, destination.Part] = {}
-        marker = ""
-        while True:
-            where = sessions.path(
-                self._container,
-                format="json",
-                prefix=self._prefix,
-                limit=_PAGE,
-                marker=marker,
-            )
-            reply = self._session.call("GET", where, stop)
-            if reply.status == 404:
-                return found
-            listed = self._listed(reply)
-            found.update(
-                (part.number, part) for _, part in listed if part is not None
-            )
-            if len(listed) < _PAGE or listed[-1][0] <= marker:
-                return found
-            marker = listed[-1][0]
-
-    def _listed(
-        self, reply: client.Reply
-    ) -> list[tuple[str, destination.Part | None]]:
+        where = sessions.path(
+            self._container,
+            format="json",
+            prefix=self._prefix,
+            limit=MAX_SEGMENTS,
+        )
+        reply = self._session.call("GET", where, stop)
+        if reply.status == 404:
+            return {}
         try:
             if reply.status not in (200, 204):
                 raise ValueError(reply.status)
             entries = json.loads(reply.body or b"[]")
-            return [
-                (str(entry["name"]), self._part(entry)) for entry in entries
-            ]
+            if not isinstance(entries, list):
+                raise TypeError(type(entries))
+            parts = [self._part(entry) for entry in entries]
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise answer.invalid(
                 self._uri, "lists the segments not as Swift does"
             ) from error
+        return {part.number: part for part in parts if part}
 
     def _part(self, entry: Mapping[str, Any]) -> destination.Part | None:
-        number = str(entry["name"]).removeprefix(self._prefix)
-        if not (number.isascii() and number.isdigit()):
+        name = str(entry["name"])
+        number = name.removeprefix(self._prefix)
+        if name == number or not (number.isascii() and number.isdigit()):
             return None
         return destination.Part(
             int(number), int(entry["bytes"]), str(entry["hash"])
         )
+
+    def prepare(self, policy: str | None, stop: ports.StopSignal) -> None:
+        """Make the container if it is not there.
+
+        :param policy: its storage policy
+        """
+        where = sessions.path(self._container)
+        if self._session.call("HEAD", where, stop).status != 404:
+            return
+        headers = {_MARK: "segments"}
+        if policy is not None:
+            headers["X-Storage-Policy"] = policy
+        reply = self._session.call("PUT", where, stop, headers=headers)
+        # 409: another made it meanwhile, with another policy.
+        if reply.status not in (201, 202, 409):
+            raise refused(self._uri, reply, "a container for its segments")
 
     def put(
         self,
@@ -102,14 +105,15 @@ class Segments:
         policy: str | None,
         stop: ports.StopSignal,
     ) -> None:
-        """Send one; the container is made when it is not there.
+        """Send one; the container is made again if it is gone.
 
         :param policy: the storage policy of a container that is made
         :raises SendError: when it has not taken these bytes
         """
         reply = self._send(part, data, stop)
         if reply.status == 404:
-            self._make_container(policy, stop)
+            # Another upload ended, and it was empty.
+            self.prepare(policy, stop)
             reply = self._send(part, data, stop)
         require_taken(self._uri, reply, part.md5)
 
@@ -121,18 +125,6 @@ class Segments:
         return self._session.call(
             "PUT", where, stop, headers=headers, body=data
         )
-
-    def _make_container(
-        self, policy: str | None, stop: ports.StopSignal
-    ) -> None:
-        headers = {_MARK: "segments"}
-        if policy is not None:
-            headers["X-Storage-Policy"] = policy
-        where = sessions.path(self._container)
-        reply = self._session.call("PUT", where, stop, headers=headers)
-        # 409: another made it meanwhile, with another policy.
-        if reply.status not in (201, 202, 409):
-            raise refused(self._uri, reply, "a container for its segments")
 
     # --- taking them away ----------------------------------------------------
 
