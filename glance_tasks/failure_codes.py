@@ -191,6 +191,12 @@ CATALOGUE = (
         False,
     ),
     FailureCode(
+        "destination_not_found",
+        "the destination has no such container or bucket",
+        "Make the container or bucket, or correct its name, and try again",
+        False,
+    ),
+    FailureCode(
         "destination_exists",
         "the destination holds another object already, which is kept",
         "Choose another place, or ask for it to be overwritten",

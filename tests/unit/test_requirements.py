@@ -51,7 +51,7 @@ def imported():
 
 EXTRAS = [
     ("options.extras_require", extra)
-    for extra in ("postgresql", "mysql", "progress")
+    for extra in ("postgresql", "mysql", "progress", "s3")
 ]
 TESTING = ("options.extras_require", "testing")
 CORE = ("options", "install_requires")
