@@ -13,9 +13,10 @@ from glance_tasks.transfer import rules as fetch_rules
 #: Where a bucket is looked for when nobody says; AWS's and Swift's default.
 REGION = "us-east-1"
 
-# Wider than AWS's rules of today, as older buckets and other servers are; no
-# colon, so that no ARN of another service passes for a bucket.
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+# Wider than AWS's rules of today, as older buckets and other servers are. No
+# colon, so that no ARN of another service passes for a bucket; and none of
+# AWS's directory buckets, which tell no MD5.
+_BUCKET = re.compile(r"(?!.*--x-s3\Z)[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _REGION = re.compile(r"(?![0-9]+\Z)(?!-)[A-Za-z0-9-]{1,63}(?<!-)")
 # XML 1.0 cannot hold them, so no listing could tell of such an object.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")

@@ -191,10 +191,15 @@ def _session() -> Any:
 def _config(access: s3_access.Access) -> config.Config:
     nobody = {"signature_version": botocore.UNSIGNED}
     changes = {} if access.access_key else nobody
+    style = access.addressing_style
+    if style == "auto" and access.endpoint_url is None:
+        # "auto" signs addresses for reading at s3.amazonaws.com, which knows
+        # no younger regions.
+        style = "virtual"
     return config.Config(
         **{**_CONFIG, **changes},
         s3={
-            "addressing_style": access.addressing_style,
+            "addressing_style": style,
             # Signed by its Content-MD5, which is computed anyway, instead of
             # by its SHA-256, which would be one more pass.
             "payload_signing_enabled": False,
@@ -212,23 +217,14 @@ class S3Client:
         made.meta.events.register_first("before-send.s3", self._send)
 
     def signed(self, address: s3_access.Address) -> str:
-        """Give an http or https address that reads an object.
-
-        :raises FetchError: when there is none
-        """
-        try:
-            return str(
-                self._client.generate_presigned_url(
-                    "get_object",
-                    Params={"Bucket": address.bucket, "Key": address.key},
-                    ExpiresIn=SIGNED_S,
-                )
+        """Give an http or https address that reads an object."""
+        return str(
+            self._client.generate_presigned_url(
+                "get_object",
+                Params={"Bucket": address.bucket, "Key": address.key},
+                ExpiresIn=SIGNED_S,
             )
-        except aws_errors.BotoCoreError as error:
-            raise rules.refusal(
-                f"{self._shown} has a bucket that cannot be asked for in this"
-                " addressing_style"
-            ) from error
+        )
 
     def call(
         self, operation: str, stop: ports.StopSignal, **asked: Any

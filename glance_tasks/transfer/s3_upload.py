@@ -98,11 +98,7 @@ class S3Upload:
             self._id = self._begin(kind, stop)
             return {}
         self._id, *self._strays = found
-        return {
-            part.number: part
-            for part in self._parts(self._id, stop)
-            if part.number != self._mark.number
-        }
+        return {part.number: part for part in self._parts(self._id, stop)}
 
     def put(
         self, part: destination.Part, data: memoryview, stop: ports.StopSignal

@@ -64,6 +64,24 @@ def test_an_answer_that_is_lost_costs_no_more_than_its_part(
     assert bucket.uploads() == []
 
 
+@pytest.mark.parametrize(
+    ("status", "word"), [(404, "NoSuchUpload"), (412, "PreconditionFailed")]
+)
+def test_a_refusal_of_what_was_done_already_is_none(
+    bucket, large, status, word
+):
+    def again(asked, ask):
+        reply = ask()
+        if asked.method == "POST" and "uploadId" in asked.query:
+            body = f"<Error><Code>{word}</Code></Error>"
+            return client.Reply(status, {}, body.encode())
+        return reply
+
+    s3.send(bucket.parcel(large), large, alter=again)
+
+    assert bucket.objects() == {KEY: large.stat().st_size}
+
+
 def test_a_part_with_another_etag_is_not_taken_for_sent(bucket, large):
     def lie(asked, ask):
         reply = ask()

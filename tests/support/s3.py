@@ -61,6 +61,7 @@ class Asked:
     """
 
     method: str
+    host: str
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
@@ -92,7 +93,7 @@ class Altered(client.HttpClient):
         found = parse.urlsplit(uri)
         query = dict(parse.parse_qsl(found.query, keep_blank_values=True))
         return self._alter(
-            Asked(method, found.path, query, headers or {}),
+            Asked(method, found.netloc, found.path, query, headers or {}),
             lambda: self._web.call(
                 method, uri, stop, headers=headers, body=body
             ),

@@ -48,6 +48,7 @@ def test_an_address_has_a_bucket_and_a_key(uri, bucket, key):
         "s3://images:443/a",
         "s3://arn:aws:s3:::images/a",
         "s3://-images/a",
+        "s3://images--use1-az1--x-s3/a",
         "s3://images/a?versionId=7",
         "s3://images/a#b",
         "s3://images/./a",
