@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from glance_tasks.testing.http_source import Resource as Resource
     from glance_tasks.testing.leftovers import find_leftovers as find_leftovers
     from glance_tasks.testing.object_stores import SwiftFixture as SwiftFixture
+    from glance_tasks.testing.s3_server import S3Server as S3Server
     from glance_tasks.testing.servers import Server as Server
     from glance_tasks.testing.servers import ServerAbsent as ServerAbsent
     from glance_tasks.testing.sources import SourceFixture as SourceFixture
@@ -76,6 +77,7 @@ _NAMES = {
     "http_source": ("HttpSource", "Request", "Resource"),
     "leftovers": ("find_leftovers",),
     "object_stores": ("SwiftFixture",),
+    "s3_server": ("S3Server",),
     "servers": ("Server", "ServerAbsent"),
     "sources": ("SourceFixture",),
     "swift_server": ("SwiftServer",),

@@ -51,7 +51,7 @@ def imported():
 
 EXTRAS = [
     ("options.extras_require", extra)
-    for extra in ("postgresql", "mysql", "progress", "castellan")
+    for extra in ("postgresql", "mysql", "progress", "castellan", "s3")
 ]
 TESTING = ("options.extras_require", "testing")
 CORE = ("options", "install_requires")
