@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from glance_tasks.exceptions import LeaseLost as LeaseLost
     from glance_tasks.exceptions import RunInterrupted as RunInterrupted
     from glance_tasks.exceptions import SchemaBehind as SchemaBehind
+    from glance_tasks.exceptions import ScrubError as ScrubError
     from glance_tasks.exceptions import StoreError as StoreError
     from glance_tasks.exceptions import TaskConflict as TaskConflict
     from glance_tasks.exceptions import TaskError as TaskError
@@ -92,6 +93,7 @@ _WHERE = {
             "LeaseLost",
             "RunInterrupted",
             "SchemaBehind",
+            "ScrubError",
             "StoreError",
             "TaskConflict",
             "TaskError",

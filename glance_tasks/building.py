@@ -29,6 +29,9 @@ class Surroundings:
     store: ports.ImageStore
     fetcher: ports.Fetcher
     limits: plugin.Limits
+    scrubbing: plugin.Scrubbing = dataclasses.field(
+        default_factory=plugin.Scrubbing
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -110,6 +113,7 @@ def build(
         store=shared.store,
         fetcher=shared.fetcher,
         limits=shared.limits,
+        scrubbing=shared.scrubbing,
         check_types=types.checks(held.plan.get("checks", ())),
         **cast(Any, nothing | run),
     )

@@ -87,6 +87,7 @@ class TaskEngine:
             store=self.store,
             fetcher=fetcher or _fetcher(conf),
             limits=_limits(conf),
+            scrubbing=_scrubbing(conf),
         )
 
     def _adapter(self, kind: str) -> Any:
@@ -334,6 +335,18 @@ def _limits(conf: cfg.ConfigOpts) -> plugin.Limits:
         unpack_max_bytes=conf.glance_tasks_unpack.max_bytes,
         unpack_max_ratio=conf.glance_tasks_unpack.max_ratio,
         unpack_memory=conf.glance_tasks_unpack.memory,
+    )
+
+
+def _scrubbing(conf: cfg.ConfigOpts) -> plugin.Scrubbing:
+    group = conf.glance_tasks_scrub
+    return plugin.Scrubbing(
+        keep_properties=tuple(group.keep_properties),
+        remove_properties=tuple(group.remove_properties),
+        command=tuple(group.command),
+        command_timeout=group.command_timeout,
+        command_processor_time=group.command_processor_time,
+        command_memory=group.command_memory,
     )
 
 

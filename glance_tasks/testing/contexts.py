@@ -43,6 +43,7 @@ def context(
     plan: Mapping[str, Any] | None = None,
     owner: str = "project",
     limits: plugin.Limits | None = None,
+    scrubbing: plugin.Scrubbing | None = None,
     catalogue: ports.ImageCatalog | None = None,
     store: ports.ImageStore | None = None,
     fetcher: ports.Fetcher | None = None,
@@ -74,6 +75,7 @@ def context(
         fence=fence or doubles.OpenFence(),
         events=events or doubles.RecordingEvents(),
         limits=limits or plugin.Limits(),
+        scrubbing=scrubbing or plugin.Scrubbing(),
     )
 
 
