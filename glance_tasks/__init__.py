@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from glance_tasks.exceptions import LeaseLost as LeaseLost
     from glance_tasks.exceptions import RunInterrupted as RunInterrupted
     from glance_tasks.exceptions import SchemaBehind as SchemaBehind
+    from glance_tasks.exceptions import ScrubError as ScrubError
     from glance_tasks.exceptions import (
         SecretsUnavailable as SecretsUnavailable,
     )
@@ -108,6 +109,7 @@ _WHERE = {
             "SchemaBehind",
             "SecretsUnavailable",
             "SendError",
+            "ScrubError",
             "StoreError",
             "TaskConflict",
             "TaskError",

@@ -34,6 +34,9 @@ class Surroundings:
     stores: Mapping[str, ports.ImageStore] = dataclasses.field(
         default_factory=dict
     )
+    scrubbing: plugin.Scrubbing = dataclasses.field(
+        default_factory=plugin.Scrubbing
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -117,6 +120,7 @@ def build(
         fetcher=shared.fetcher,
         sender=shared.sender,
         limits=shared.limits,
+        scrubbing=shared.scrubbing,
         check_types=types.checks(held.plan.get("checks", ())),
         **cast(Any, nothing | run),
     )

@@ -57,6 +57,19 @@ def limits(conf: cfg.ConfigOpts) -> plugin.Limits:
     )
 
 
+def scrubbing(conf: cfg.ConfigOpts) -> plugin.Scrubbing:
+    """Give how images that leave are scrubbed."""
+    group = conf.glance_tasks_scrub
+    return plugin.Scrubbing(
+        keep_properties=tuple(group.keep_properties),
+        remove_properties=tuple(group.remove_properties),
+        command=tuple(group.command),
+        command_timeout=group.command_timeout,
+        command_processor_time=group.command_processor_time,
+        command_memory=group.command_memory,
+    )
+
+
 def fetcher(conf: cfg.ConfigOpts) -> ports.Fetcher:
     """Give the guarded way in."""
     group = conf.glance_tasks_fetch

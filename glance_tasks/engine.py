@@ -109,6 +109,7 @@ class TaskEngine:
             fetcher=fetcher or collaborators.fetcher(conf),
             sender=sender or collaborators.sender(conf),
             limits=collaborators.limits(conf),
+            scrubbing=collaborators.scrubbing(conf),
         )
 
     def _adapter(self, kind: str, name: str, which: str = "") -> Any:

@@ -189,6 +189,12 @@ class ConvertError(TaskError):
     code = "convert_failed"
 
 
+class ScrubError(TaskError):
+    """The image could not be scrubbed."""
+
+    code = "scrub_failed"
+
+
 class DiskFull(TaskError):
     """The work directory has no room."""
 

@@ -191,6 +191,36 @@ CATALOGUE = (
         True,
     ),
     FailureCode(
+        "scrub_failed",
+        "the program by which this service scrubs images has failed",
+        "Read what it said; tell the operator the id of this task",
+        False,
+    ),
+    FailureCode(
+        "scrub_timeout",
+        "scrubbing the image took longer than it may",
+        "Retry the task; if it happens again, tell the operator its id",
+        True,
+    ),
+    FailureCode(
+        "scrub_cpu_limit",
+        "scrubbing the image used more processor time than it may",
+        "Tell the operator the id of this task",
+        False,
+    ),
+    FailureCode(
+        "scrub_memory_limit",
+        "scrubbing the image needed more memory than it may use",
+        "Tell the operator the id of this task",
+        False,
+    ),
+    FailureCode(
+        "scrub_size_limit",
+        "the scrubbed image grew larger than it may",
+        "Tell the operator the id of this task",
+        False,
+    ),
+    FailureCode(
         "disk_full",
         "this service ran out of room for the image while working on it",
         "Retry the task later; the operator has been told",

@@ -345,6 +345,59 @@ SECRETS: list[cfg.Opt] = [
     ),
 ]
 _STORE_GROUP = "glance_tasks_store_"
+SCRUB: list[cfg.Opt] = [
+    cfg.ListOpt(
+        "keep_properties",
+        default=["*"],
+        help="Patterns, such as os_* or hw_*, of the image properties that may"
+        " leave with an image. Names are compared as they are written.",
+    ),
+    cfg.ListOpt(
+        "remove_properties",
+        default=[
+            *("os_glance_*", "base_image_ref", "image_location"),
+            *("image_state", "image_type", "instance_uuid", "user_id"),
+            *("owner_id", "owner_project_name", "owner_user_name"),
+            *("owner_specified.*", "boot_roles", "block_device_mapping"),
+            *("bdm_v2", "root_device_name", "mappings", "cache_in_nova"),
+            *("cinder_encryption_key_*", "img_signature*"),
+        ],
+        help="Patterns of those that may not, though keep_properties has"
+        " them. The default has what tells of this cloud, its users and its"
+        " other resources, and signatures, which are of the image's bytes as"
+        " they were.",
+    ),
+    cfg.MultiOpt(
+        "command",
+        item_type=types.String(),
+        default=[],
+        help="A program that scrubs images that leave, and its arguments, one"
+        " for each time this option is given; no shell reads them. The"
+        " arguments {input}, {output} and {format} stand for the file to read,"
+        " the empty file to write and the format of both, by Glance's name."
+        " Unset: none is run.",
+    ),
+    cfg.FloatOpt(
+        "command_timeout",
+        default=7200.0,
+        min=1.0,
+        max=604800.0,
+        help="Seconds of wall clock that it may take.",
+    ),
+    cfg.FloatOpt(
+        "command_processor_time",
+        default=3600.0,
+        min=1.0,
+        max=604800.0,
+        help="Seconds of processor time that each process of it may take.",
+    ),
+    cfg.IntOpt(
+        "command_memory",
+        default=4 << 30,
+        min=16 << 20,
+        help="Address space that each process of it may have, in bytes.",
+    ),
+]
 
 GROUPS: dict[str, list[cfg.Opt]] = {
     "glance_tasks": ENGINE,
@@ -353,6 +406,7 @@ GROUPS: dict[str, list[cfg.Opt]] = {
     "glance_tasks_unpack": UNPACK,
     "glance_tasks_convert": CONVERT,
     "glance_tasks_secrets": SECRETS,
+    "glance_tasks_scrub": SCRUB,
 }
 
 

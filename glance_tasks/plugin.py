@@ -68,6 +68,27 @@ class Limits:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Scrubbing:
+    """What is taken out of images that leave. Bytes and seconds.
+
+    :ivar keep_properties: patterns of the names of those that may leave
+    :ivar remove_properties: of those that may not, though they are kept
+    :ivar command: the operator's program and its arguments; none of it when
+        empty
+    :ivar command_timeout: wall clock
+    :ivar command_processor_time: of one process of it
+    :ivar command_memory: address space of one process
+    """
+
+    keep_properties: tuple[str, ...] = ("*",)
+    remove_properties: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    command_timeout: float = 7200.0
+    command_processor_time: float = 3600.0
+    command_memory: int = 4 << 30
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class PlanContext:
     """What a type may look at while it plans a task, at submit.
 
@@ -121,6 +142,7 @@ class BuildContext:
     fence: ports.Fence
     events: ports.EventLog
     limits: Limits = dataclasses.field(default_factory=Limits)
+    scrubbing: Scrubbing = dataclasses.field(default_factory=Scrubbing)
     check_types: Mapping[str, "type[Atom]"] = dataclasses.field(
         default_factory=dict
     )

@@ -72,6 +72,27 @@ def borrow(
         return Borrowed(digests.offset, digests.hexdigests(), True)
 
 
+def copy(
+    source: BinaryIO,
+    path: pathlib.Path,
+    *,
+    size: int,
+    stop: ports.StopSignal,
+    progress: ports.Progress,
+) -> None:
+    """Have a copy of what ``source`` reads at ``path``, where nothing is.
+
+    For the parameters and errors see :func:`borrow`.
+    """
+    _copied(
+        source,
+        path,
+        {},
+        stop.check,
+        lambda offset: progress.bytes(min(offset, size), size),
+    )
+
+
 def _link(source: BinaryIO, path: pathlib.Path) -> bool:
     """Give the file behind ``source`` another name, if it has one at all."""
     try:

@@ -41,7 +41,8 @@ _NO_ROOM = re.compile(r"No space left on device|Disk quota exceeded")
 _NO_ROOM_AT_ALL = 64 << 10
 _NO_MEMORY = re.compile(
     r"cannot allocate|failed to allocate|out of memory|failed to map segment"
-    r"|could not allocate|thread_create|failed to create thread",
+    r"|could not allocate|thread_create|failed to create thread"
+    r"|memoryerror|memory exhausted",
     re.IGNORECASE,
 )
 
@@ -61,6 +62,7 @@ class Process:
         stdout: int = subprocess.DEVNULL,
         serving: int | None = None,
         output: pathlib.Path | None = None,
+        name: str | None = None,
     ) -> None:
         """Start it.
 
@@ -70,9 +72,10 @@ class Process:
         :param serving: descriptor of the socket that it is to listen on
         :param output: the file it writes; that being at its limit, or on a
             full device, explains a failure
+        :param name: that errors call it by; None is its first word
         :raises ConfigurationError: when the program is not installed
         """
-        self.program = words[0]
+        self.program = name or words[0]
         self._limits, self._stop, self._output = limits, stop, output
         self._deadline = time.monotonic() + limits.wall_seconds
         gate = starter.GATE if serving is None else starter.SERVER_GATE

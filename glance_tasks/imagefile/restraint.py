@@ -28,8 +28,6 @@ class Limits:
     def of_disk(cls, virtual_size: int, min_rate: int, memory: int) -> Self:
         """Give the limits for a disk: they grow with its size.
 
-        Formats add tables and round blocks up: an eighth covers it.
-
         :param min_rate: bytes per second, after a minute to start in
         """
         seconds = 60 + virtual_size / min_rate
@@ -37,8 +35,16 @@ class Limits:
             processor_seconds=seconds,
             wall_seconds=seconds,
             memory=memory,
-            file_size=virtual_size + virtual_size // 8 + (64 << 20),
+            file_size=cls.room_of(virtual_size),
         )
+
+    @staticmethod
+    def room_of(virtual_size: int) -> int:
+        """Give the bytes that a file with such a disk may have.
+
+        Formats add tables and round blocks up: an eighth covers it.
+        """
+        return virtual_size + virtual_size // 8 + (64 << 20)
 
     def apply(self, pid: int) -> None:
         """Put the limits on a running process.

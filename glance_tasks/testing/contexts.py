@@ -44,6 +44,7 @@ def context(
     plan: Mapping[str, Any] | None = None,
     owner: str = "project",
     limits: plugin.Limits | None = None,
+    scrubbing: plugin.Scrubbing | None = None,
     catalogue: ports.ImageCatalog | None = None,
     store: ports.ImageStore | None = None,
     stores: Mapping[str, ports.ImageStore] | None = None,
@@ -80,6 +81,7 @@ def context(
         fence=fence or doubles.OpenFence(),
         events=events or doubles.RecordingEvents(),
         limits=limits or plugin.Limits(),
+        scrubbing=scrubbing or plugin.Scrubbing(),
     )
 
 

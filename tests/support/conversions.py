@@ -13,6 +13,7 @@ from typing import Any
 from glance_tasks import merkle
 from glance_tasks import plugin
 from glance_tasks.atoms import convert
+from glance_tasks.atoms import scrub
 from glance_tasks.testing import contexts
 from glance_tasks.testing import doubles
 from tests.support import images
@@ -40,8 +41,15 @@ def converted(
     *,
     verify: bool = False,
 ) -> Any:
-    """Convert; gives the artifact."""
-    atom = convert.ConvertImage(ctx, target, verify=verify)
+    """Convert; gives the artifact.
+
+    :param target: a format, or ``itself`` to scrub
+    """
+    atom = (
+        scrub.ScrubImage(ctx)
+        if target == "itself"
+        else convert.ConvertImage(ctx, target, verify=verify)
+    )
     return atom.execute(fetched=fetched, inspected=inspected)
 
 

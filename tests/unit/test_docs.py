@@ -82,7 +82,8 @@ def test_a_command_that_is_shown_exists_with_all_its_options(line):
 def settings():
     for document in documents.all_documents():
         for _, block in _INI.findall(document.read_text()):
-            parser = configparser.ConfigParser()
+            # Some options may be given several times.
+            parser = configparser.ConfigParser(strict=False)
             parser.read_string(re.sub("^ +", "", block, flags=re.MULTILINE))
             for group in parser.sections():
                 for name in parser[group]:
