@@ -239,7 +239,7 @@ class Conductor:
             run.execute()
         except (exceptions.LeaseLost, exceptions.DatabaseGone) as left:
             LOG.warning("Task %s: left: %s", task_id, left)
-        except exceptions.UndoLater as left:
+        except exceptions.TryLater as left:
             run.set_aside(str(left))
         except exceptions.RunInterrupted:
             self._give_back(run)

@@ -299,7 +299,10 @@ class TaskEngine:
             task_type = self.registry.get(type_name)
             task_input = schema.example(task_type.input_schema)
         draft = planning.draft(type_name, task_input, None)
-        drawn = dataclasses.replace(self._shared, fetcher=planning.AnySource())
+        anything: Any = planning.AnyImage()
+        drawn = dataclasses.replace(
+            self._shared, fetcher=planning.AnySource(), catalogue=anything
+        )
         planned = planning.plan(self.registry, drawn, self.conf, draft)
         return building.build(self.registry, drawn, planned).graph
 
@@ -357,6 +360,7 @@ def _limits(conf: cfg.ConfigOpts) -> plugin.Limits:
         unpack_max_bytes=conf.glance_tasks_unpack.max_bytes,
         unpack_max_ratio=conf.glance_tasks_unpack.max_ratio,
         unpack_memory=conf.glance_tasks_unpack.memory,
+        delete_delay=conf.glance_tasks_delete.delay,
     )
 
 

@@ -261,6 +261,18 @@ UNPACK: list[cfg.Opt] = [
     ),
 ]
 
+DELETE: list[cfg.Opt] = [
+    cfg.FloatOpt(
+        "delay",
+        default=0.0,
+        min=0.0,
+        max=3_000_000_000.0,
+        help="Seconds for which an image that is deleted can be had back by"
+        " 'glance-tasks image undelete'; a task may ask for more. 0 deletes"
+        " the data at once, unless the task asks for more.",
+    ),
+]
+
 _STORE_GROUP = "glance_tasks_store_"
 
 GROUPS: dict[str, list[cfg.Opt]] = {
@@ -268,6 +280,7 @@ GROUPS: dict[str, list[cfg.Opt]] = {
     "glance_tasks_fetch": FETCH,
     "glance_tasks_unpack": UNPACK,
     "glance_tasks_convert": CONVERT,
+    "glance_tasks_delete": DELETE,
 }
 
 

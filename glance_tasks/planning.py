@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import contextlib
 import dataclasses
 import datetime
+import re
 from typing import Any
 import uuid
 
@@ -36,6 +37,17 @@ class AnySource:
     def fetch(self, uri: str, *args: Any, **kwargs: Any) -> ports.Fetched:
         """Refuse: a drawing fetches nothing."""
         raise exceptions.FetchError(f"{uri} is only drawn")
+
+
+class AnyImage:
+    """A catalogue for drawings: an example's image need not be there."""
+
+    def get(self, image_id: str, **how: Any) -> ports.Image:
+        """Give an image that could be there."""
+        return ports.Image(
+            *(image_id, "", "raw", "bare", 0, 0),
+            *("", "sha512", "", image_id),
+        )
 
 
 def draft(
@@ -90,7 +102,7 @@ def plan(
     task_type = types.get(drafted.type)
     schema.validate(task_type.input_schema, drafted.input)
     skipped = _skipped(conf, drafted.type, task_type)
-    image_id = drafted.image_id or str(uuid.uuid4())
+    image_id = drafted.image_id or _given_image(drafted) or str(uuid.uuid4())
     drafted = dataclasses.replace(drafted, image_id=image_id)
     own = _own_plan(
         task_type, drafted.type, _context(shared, drafted, skipped)
@@ -106,6 +118,13 @@ def plan(
     # A graph that cannot be built must not become a task.
     building.build(types, shared, planned)
     return planned
+
+
+def _given_image(drafted: task.Task) -> str | None:
+    """Give the image that the task is about, when its input names it."""
+    given = drafted.input.get("image_id")
+    fits = isinstance(given, str) and re.fullmatch("[!-~]{1,36}", given)
+    return given if fits else None
 
 
 def locks(
@@ -139,6 +158,9 @@ def _context(
         skip_steps=frozenset(skipped),
         fetcher=shared.fetcher,
         limits=shared.limits,
+        catalogue=shared.catalogue,
+        owner=drafted.owner,
+        store_names=tuple(shared.stores),
     )
 
 

@@ -55,6 +55,7 @@ class Limits:
     :ivar unpack_max_bytes: of one file that comes out of an archive
     :ivar unpack_max_ratio: bytes that come out for each byte of the archive
     :ivar unpack_memory: of a decompressor
+    :ivar delete_delay: for which a deletion can be undone, at the least
     """
 
     max_bytes: int = 1 << 40
@@ -64,14 +65,18 @@ class Limits:
     unpack_max_bytes: int = 1 << 40
     unpack_max_ratio: int = 2_000
     unpack_memory: int = 128 << 20
+    delete_delay: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PlanContext:
     """What a type may look at while it plans a task, at submit.
 
-    :ivar image_id: chosen by the engine; a retry keeps its predecessor's
+    :ivar image_id: that of the input, or chosen by the engine; a retry keeps
+        its predecessor's
     :ivar skip_steps: optional steps the deployer left out
+    :ivar owner: whose task it is; empty for the operator's own
+    :ivar store_names: of the stores that have names, the default one first
     """
 
     input: Mapping[str, Any]
@@ -79,6 +84,9 @@ class PlanContext:
     skip_steps: frozenset[str]
     fetcher: ports.Fetcher
     limits: Limits
+    catalogue: ports.ImageCatalog
+    owner: str = ""
+    store_names: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -275,11 +283,14 @@ class Atom(taskflow_task.Task):  # type: ignore[misc]
     :cvar phase: what the task shows while this atom runs
     :cvar reads_artifacts: False for an atom that needs what others returned,
         but no file they left: a lost one is not made again for its sake
+    :cvar final: whether it does what nothing can undo; a task that fails from
+        there on is one that a retry finishes
     """
 
     behaviour: ClassVar[Behaviour]
     phase: ClassVar[task.Phase] = task.Phase.PROCESSING
     reads_artifacts: ClassVar[bool] = True
+    final: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

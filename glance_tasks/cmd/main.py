@@ -38,6 +38,7 @@ _COMMANDS: dict[str, Any] = {
     "conductor run": conductors.ConductorRun,
     "image list": images.ImageList,
     "image show": images.ImageShow,
+    "image undelete": images.ImageUndelete,
     "certify": certify.Certify,
     "reap": conductors.Reap,
     "doctor": doctor.Doctor,

@@ -21,10 +21,13 @@ from glance_tasks import plugin
 from glance_tasks import registry
 from glance_tasks.persistence import models
 from glance_tasks.testing.certification import disturbance as disturbing
+from glance_tasks.testing.certification import samples
 from glance_tasks.testing.certification import subject as subjects
 
 # Rows that a task which has ended must not leave.
 _GONE = ("gt_jobs", "gt_locks", "gt_secrets")
+
+_STORES = ("first", "second")
 
 # So small that a sample has many of them.
 _CHUNK = 64 << 10
@@ -53,6 +56,16 @@ class Ground:
         # Undoing one's own must not undo what others have there.
         stranger = pathlib.Path(self.home) / "scratch" / "somebody-elses"
         stranger.write_text("not yours")
+
+    def furnish(self) -> None:
+        """Publish the images that are there before a task begins."""
+        if samples.named_in(self.given):
+            with self.engine() as engine:
+                for image_id, stores in samples.IMAGES.items():
+                    held = {name: engine.stores[name] for name in stores}
+                    scratch = pathlib.Path(self.home) / "tmp"
+                    made = samples.stored(image_id, held, scratch)
+                    engine.catalogue.publish(made, 1)
 
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
@@ -93,6 +106,7 @@ class Ground:
         opts.register_opts(conf)
         conf([], default_config_files=[], default_config_dirs=[])
         main = {
+            "stores": [f"{name}:directory" for name in _STORES],
             "connection": self.url,
             "data_dir": str(pathlib.Path(self.home) / "data"),
             **self.options,
@@ -117,10 +131,10 @@ class Ground:
     def left(self, engine: task_engine.TaskEngine) -> dict[str, str]:
         """Give all that is there: files, images, rows; names to digests."""
         found = dict(self._files())
-        for image in engine.catalogue.find(limit=1000):
-            found[f"image {image.id}"] = _digest(
-                repr((image.size, image.os_hash_value, image.disk_format))
-            )
+        for image in engine.catalogue.find(limit=1000, hidden=True):
+            held = sorted((one.store, one.status) for one in image.locations)
+            about = (image.size, image.os_hash_value, image.disk_format)
+            found[f"image {image.id}"] = _digest(repr((*about, held)))
         with engine.database.read() as connection:
             for name in _GONE:
                 table = models.METADATA.tables[name]
@@ -133,7 +147,7 @@ class Ground:
 
     def _files(self) -> Iterator[tuple[str, str]]:
         home = pathlib.Path(self.home)
-        roots = {"data/work", "data/store"}
+        roots = {"data/work", *(f"data/store-{name}" for name in _STORES)}
         for path in sorted(home.glob("*/**/*")):
             name = str(path.relative_to(home))
             # The conductors' own, and the database.

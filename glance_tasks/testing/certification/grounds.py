@@ -101,6 +101,7 @@ class Grounds:
         else:
             _empty(self._shared)
         try:
+            made.furnish()
             with made.entered():
                 yield made
         finally:

@@ -18,6 +18,7 @@ from glance_tasks.testing import cuts
 from glance_tasks.testing.certification import disturbance as disturbing
 from glance_tasks.testing.certification import ending
 from glance_tasks.testing.certification import ground
+from glance_tasks.testing.certification import samples
 
 # Of the executor for parallel types.
 _THREADS = 4
@@ -50,7 +51,7 @@ def warm_up() -> None:
 
 def submit(engine: task_engine.TaskEngine, place: ground.Ground) -> task.Task:
     """Submit the task of a trial."""
-    return engine.submit(place.name, place.given, owner="certify")
+    return engine.submit(place.name, place.given, owner=samples.OWNER)
 
 
 def run(
@@ -70,7 +71,7 @@ def run(
     seen(current)
     try:
         current.execute()
-    except exceptions.UndoLater as later:
+    except exceptions.TryLater as later:
         current.set_aside(str(later))
     return True
 

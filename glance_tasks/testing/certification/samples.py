@@ -1,15 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The source of a certification: small real disks, served over HTTP."""
+"""What is there before a trial: disks served over HTTP, and images.
+
+Images are there when the task's input names one of :data:`IMAGES`.
+"""
 
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
+import dataclasses
+import hashlib
+import json
 import pathlib
 import random
 import shutil
 import subprocess
 
+from glance_tasks import ports
+from glance_tasks.testing import doubles
 from glance_tasks.testing import http_source
+
+#: The owner of every trial's task, and of the images.
+OWNER = "certify"
+
+#: Ids for examples of inputs, with the stores their data is in.
+IMAGES: Mapping[str, tuple[str, ...]] = {
+    "00000000-0000-4000-8000-000000000001": ("first", "second"),
+    "00000000-0000-4000-8000-000000000002": ("first",),
+}
 
 # Enough for several chunks and safe points, little enough for many trials.
 _SIZE = 1 << 20
@@ -50,3 +68,47 @@ def served(
             source.put(f"/{file.name}", resource)
             source.put(f"/{file.name}?{mark}", resource)
         yield source.url("")
+
+
+def named_in(given: Mapping[str, object]) -> bool:
+    """Tell whether an input is about one of the images."""
+    text = json.dumps(given)
+    return any(image_id in text for image_id in IMAGES)
+
+
+def stored(
+    image_id: str,
+    stores: Mapping[str, ports.ImageStore],
+    scratch: pathlib.Path,
+) -> ports.Image:
+    """Put a disk into each store; give the record of an image with them.
+
+    :param stores: by their names
+    :param scratch: a directory for a file that is gone afterwards
+    """
+    disk = scratch / "sample.raw"
+    _disk(disk)
+    data = disk.read_bytes()
+    for store in stores.values():
+        store.put(
+            image_id,
+            disk,
+            stop=doubles.NeverStop(),
+            progress=doubles.RecordingProgress(),
+            fence=doubles.OpenFence(),
+        )
+    disk.unlink()
+    record = ports.Image(
+        id=image_id,
+        owner=OWNER,
+        disk_format="raw",
+        container_format="bare",
+        size=len(data),
+        virtual_size=len(data),
+        checksum=hashlib.md5(data, usedforsecurity=False).hexdigest(),
+        os_hash_algo="sha512",
+        os_hash_value=hashlib.sha512(data).hexdigest(),
+        location=image_id,
+    )
+    held = tuple(record.located(name) for name in stores)
+    return dataclasses.replace(record, locations=held)

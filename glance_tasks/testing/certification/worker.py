@@ -87,7 +87,7 @@ def main(order_text: str) -> None:
     order = json.loads(order_text)
     place = ground.Ground(**order["ground"])
     if order.get("room"):
-        crowding.mount(pathlib.Path(place.home) / "data", order["room"])
+        crowding.crowd(pathlib.Path(place.home) / "data", order["room"])
     # What atoms print must not get among the answer.
     answer_to, sys.stdout = sys.stdout, io.StringIO()
     work = _draw(place) if order["what"] == "draw" else _run(place, order)
