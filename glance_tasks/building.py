@@ -12,6 +12,7 @@ from taskflow.patterns import linear_flow
 
 from glance_tasks import exceptions
 from glance_tasks import graph
+from glance_tasks import location_speed
 from glance_tasks import plugin
 from glance_tasks import ports
 from glance_tasks import registry
@@ -32,6 +33,9 @@ class Surroundings:
     limits: plugin.Limits
     stores: Mapping[str, ports.ImageStore] = dataclasses.field(
         default_factory=dict
+    )
+    speeds: location_speed.SpeedBook = dataclasses.field(
+        default_factory=location_speed.SpeedBook
     )
 
 
@@ -113,6 +117,7 @@ def build(
         catalogue=shared.catalogue,
         store=shared.store,
         stores=shared.stores,
+        speeds=shared.speeds,
         fetcher=shared.fetcher,
         limits=shared.limits,
         check_types=types.checks(held.plan.get("checks", ())),

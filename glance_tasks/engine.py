@@ -21,6 +21,7 @@ from glance_tasks import building
 from glance_tasks import conductor
 from glance_tasks import exceptions
 from glance_tasks import graph
+from glance_tasks import location_speed
 from glance_tasks import opts
 from glance_tasks import planning
 from glance_tasks import plugin
@@ -99,6 +100,7 @@ class TaskEngine:
             catalogue=self.catalogue,
             store=self.store,
             stores=self.stores,
+            speeds=location_speed.SpeedBook(opts.speed_file(conf)),
             fetcher=fetcher or _fetcher(conf),
             limits=_limits(conf),
         )
@@ -299,10 +301,7 @@ class TaskEngine:
             task_type = self.registry.get(type_name)
             task_input = schema.example(task_type.input_schema)
         draft = planning.draft(type_name, task_input, None)
-        anything: Any = planning.AnyImage()
-        drawn = dataclasses.replace(
-            self._shared, fetcher=planning.AnySource(), catalogue=anything
-        )
+        drawn = planning.drawable(self._shared, draft.input)
         planned = planning.plan(self.registry, drawn, self.conf, draft)
         return building.build(self.registry, drawn, planned).graph
 

@@ -63,6 +63,12 @@ ENGINE: list[cfg.Opt] = [
         " Unset: one without a name, of 'store'.",
     ),
     cfg.StrOpt(
+        "speed_file",
+        help="File in which this node remembers how fast the stores are, so"
+        " that a restart does not forget it; it may be deleted at any time."
+        " Unset: it is remembered in memory only.",
+    ),
+    cfg.StrOpt(
         "catalogue",
         default="sql",
         help="Name of the image catalogue, an entry point of the group"
@@ -314,6 +320,12 @@ def work_dir(conf: cfg.ConfigOpts) -> pathlib.Path:
     """Give the directory of running tasks' files."""
     chosen = conf.glance_tasks.work_dir
     return pathlib.Path(chosen) if chosen else data_dir(conf) / "work"
+
+
+def speed_file(conf: cfg.ConfigOpts) -> pathlib.Path | None:
+    """Give the file of the stores' speeds, if there is one."""
+    chosen = conf.glance_tasks.speed_file
+    return pathlib.Path(chosen) if chosen else None
 
 
 def store_dir(conf: cfg.ConfigOpts, name: str = "") -> pathlib.Path:

@@ -42,12 +42,33 @@ class AnySource:
 class AnyImage:
     """A catalogue for drawings: an example's image need not be there."""
 
-    def get(self, image_id: str, **how: Any) -> ports.Image:
-        """Give an image that could be there."""
-        return ports.Image(
-            *(image_id, "", "raw", "bare", 0, 0),
-            *("", "sha512", "", image_id),
-        )
+    def __init__(self, inner: ports.ImageCatalog) -> None:
+        """Give what ``inner`` has, where it has it."""
+        self._inner = inner
+
+    def get(self, image_id: str, *, hidden: bool = False) -> ports.Image:
+        """Give the image, or one that could be there."""
+        try:
+            return self._inner.get(image_id, hidden=hidden)
+        except exceptions.ImageNotFound:
+            return ports.Image(
+                *(image_id, "", "raw", "bare", 0, 0),
+                *("", "sha512", "", image_id),
+            )
+
+
+def drawable(
+    shared: building.Surroundings, task_input: Mapping[str, Any]
+) -> building.Surroundings:
+    """Give surroundings in which everything an example names is there."""
+    images: Any = AnyImage(shared.catalogue)
+    named = task_input.get("stores", ())
+    return dataclasses.replace(
+        shared,
+        fetcher=AnySource(),
+        catalogue=images,
+        stores={**shared.stores, **dict.fromkeys(named, shared.store)},
+    )
 
 
 def draft(

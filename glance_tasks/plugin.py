@@ -24,6 +24,7 @@ from taskflow import flow as taskflow_flow
 from taskflow import task as taskflow_task
 
 from glance_tasks import exceptions
+from glance_tasks import location_speed
 from glance_tasks import locations
 from glance_tasks import ports
 from glance_tasks import task
@@ -103,6 +104,7 @@ class BuildContext:
     :ivar store: where new images go: the default one
     :ivar stores: all by their names, the default one first; empty where
         there is one without a name
+    :ivar speeds: what this node knows of how fast the stores are
     """
 
     task: task.Task
@@ -120,6 +122,9 @@ class BuildContext:
     )
     stores: Mapping[str, ports.ImageStore] = dataclasses.field(
         default_factory=dict
+    )
+    speeds: location_speed.SpeedBook = dataclasses.field(
+        default_factory=location_speed.SpeedBook
     )
 
     @property
