@@ -62,12 +62,14 @@ def drawable(
 ) -> building.Surroundings:
     """Give surroundings in which everything an example names is there."""
     images: Any = AnyImage(shared.catalogue)
+    # The image is in the first, so that every other one may be named.
+    stores = shared.stores or {"default": shared.store}
     named = task_input.get("stores", ())
     return dataclasses.replace(
         shared,
         fetcher=AnySource(),
         catalogue=images,
-        stores={**shared.stores, **dict.fromkeys(named, shared.store)},
+        stores={**stores, **dict.fromkeys(named, shared.store)},
     )
 
 
