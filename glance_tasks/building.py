@@ -34,6 +34,7 @@ class Surroundings:
     stores: Mapping[str, ports.ImageStore] = dataclasses.field(
         default_factory=dict
     )
+    projects: ports.ProjectDirectory | None = None
     speeds: location_speed.SpeedBook = dataclasses.field(
         default_factory=location_speed.SpeedBook
     )
@@ -117,6 +118,7 @@ def build(
         catalogue=shared.catalogue,
         store=shared.store,
         stores=shared.stores,
+        projects=shared.projects,
         speeds=shared.speeds,
         fetcher=shared.fetcher,
         limits=shared.limits,

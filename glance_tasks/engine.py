@@ -67,6 +67,7 @@ class TaskEngine:
         store: ports.ImageStore | None = None,
         stores: Mapping[str, ports.ImageStore] | None = None,
         fetcher: ports.Fetcher | None = None,
+        projects: ports.ProjectDirectory | None = None,
     ) -> None:
         """Make an engine of ``conf``; the rest is for services with their own.
 
@@ -100,6 +101,7 @@ class TaskEngine:
             catalogue=self.catalogue,
             store=self.store,
             stores=self.stores,
+            projects=projects,
             speeds=location_speed.SpeedBook(opts.speed_file(conf)),
             fetcher=fetcher or _fetcher(conf),
             limits=_limits(conf),

@@ -104,6 +104,7 @@ class BuildContext:
     :ivar store: where new images go: the default one
     :ivar stores: all by their names, the default one first; empty where
         there is one without a name
+    :ivar projects: who knows which there are; None when nobody does
     :ivar speeds: what this node knows of how fast the stores are
     """
 
@@ -123,6 +124,7 @@ class BuildContext:
     stores: Mapping[str, ports.ImageStore] = dataclasses.field(
         default_factory=dict
     )
+    projects: ports.ProjectDirectory | None = None
     speeds: location_speed.SpeedBook = dataclasses.field(
         default_factory=location_speed.SpeedBook
     )

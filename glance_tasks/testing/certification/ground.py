@@ -134,7 +134,9 @@ class Ground:
         for image in engine.catalogue.find(limit=1000, hidden=True):
             held = sorted((one.store, one.status) for one in image.locations)
             about = (image.size, image.os_hash_value, image.disk_format)
-            found[f"image {image.id}"] = _digest(repr((*about, held)))
+            members = sorted(engine.catalogue.members(image.id).items())
+            text = repr((*about, held, members))
+            found[f"image {image.id}"] = _digest(text)
         with engine.database.read() as connection:
             for name in _GONE:
                 table = models.METADATA.tables[name]
