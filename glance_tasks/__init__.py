@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from glance_tasks.exceptions import TaskError as TaskError
     from glance_tasks.exceptions import TaskNotFound as TaskNotFound
     from glance_tasks.exceptions import TaskTypeNotFound as TaskTypeNotFound
+    from glance_tasks.exceptions import TryLater as TryLater
     from glance_tasks.exceptions import UndoLater as UndoLater
     from glance_tasks.exceptions import UnsafeImage as UnsafeImage
     from glance_tasks.locations import Location as Location
@@ -115,6 +116,7 @@ _WHERE = {
             "TaskError",
             "TaskNotFound",
             "TaskTypeNotFound",
+            "TryLater",
             "UndoLater",
             "UnsafeImage",
         ),

@@ -12,6 +12,7 @@ from taskflow.patterns import linear_flow
 
 from glance_tasks import exceptions
 from glance_tasks import graph
+from glance_tasks import location_speed
 from glance_tasks import plugin
 from glance_tasks import ports
 from glance_tasks import registry
@@ -36,6 +37,10 @@ class Surroundings:
     )
     scrubbing: plugin.Scrubbing = dataclasses.field(
         default_factory=plugin.Scrubbing
+    )
+    projects: ports.ProjectDirectory | None = None
+    speeds: location_speed.SpeedBook = dataclasses.field(
+        default_factory=location_speed.SpeedBook
     )
 
 
@@ -117,6 +122,8 @@ def build(
         catalogue=shared.catalogue,
         store=shared.store,
         stores=shared.stores,
+        projects=shared.projects,
+        speeds=shared.speeds,
         fetcher=shared.fetcher,
         sender=shared.sender,
         limits=shared.limits,

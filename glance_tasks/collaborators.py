@@ -54,6 +54,7 @@ def limits(conf: cfg.ConfigOpts) -> plugin.Limits:
         unpack_max_bytes=conf.glance_tasks_unpack.max_bytes,
         unpack_max_ratio=conf.glance_tasks_unpack.max_ratio,
         unpack_memory=conf.glance_tasks_unpack.memory,
+        delete_delay=conf.glance_tasks_delete.delay,
     )
 
 

@@ -240,7 +240,7 @@ class Conductor:
             run.execute()
         except (exceptions.LeaseLost, exceptions.DatabaseGone) as left:
             LOG.warning("Task %s: left: %s", task_id, left)
-        except (exceptions.UndoLater, exceptions.SecretLocked) as left:
+        except (exceptions.TryLater, exceptions.SecretLocked) as left:
             run.set_aside(str(left))
         except exceptions.RunInterrupted:
             self._give_back(run)

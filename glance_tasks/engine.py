@@ -22,6 +22,7 @@ from glance_tasks import collaborators
 from glance_tasks import conductor
 from glance_tasks import exceptions
 from glance_tasks import graph
+from glance_tasks import location_speed
 from glance_tasks import opts
 from glance_tasks import planning
 from glance_tasks import ports
@@ -68,6 +69,7 @@ class TaskEngine:
         fetcher: ports.Fetcher | None = None,
         sender: ports.Sender | None = None,
         secret_store: ports.SecretStore | None = None,
+        projects: ports.ProjectDirectory | None = None,
     ) -> None:
         """Make an engine of ``conf``; the rest is for services with their own.
 
@@ -106,6 +108,8 @@ class TaskEngine:
             catalogue=self.catalogue,
             store=self.store,
             stores=self.stores,
+            projects=projects,
+            speeds=location_speed.SpeedBook(opts.speed_file(conf)),
             fetcher=fetcher or collaborators.fetcher(conf),
             sender=sender or collaborators.sender(conf),
             limits=collaborators.limits(conf),
@@ -307,10 +311,7 @@ class TaskEngine:
             task_type = self.registry.get(type_name)
             task_input = schema.example(task_type.input_schema)
         draft = planning.draft(type_name, task_input, None)
-        anywhere = planning.Anywhere()
-        drawn = dataclasses.replace(
-            self._shared, fetcher=anywhere, sender=anywhere
-        )
+        drawn = planning.drawable(self._shared, draft.input)
         planned = planning.plan(self.registry, drawn, self.conf, draft)
         return building.build(self.registry, drawn, planned.new).graph
 

@@ -98,7 +98,15 @@ class DatabaseGone(RunInterrupted):
     """A checkpoint could not be written; the task resumes from the last."""
 
 
-class UndoLater(RunInterrupted):
+class TryLater(RunInterrupted):
+    """Raised by an ``execute`` that has nothing to do yet for a long time.
+
+    The task is set aside with this reason and the atom tried again every
+    minute; meanwhile its conductor runs others.
+    """
+
+
+class UndoLater(TryLater):
     """Raised by a ``revert`` that cannot undo now, as the far end is away.
 
     The task is set aside with this reason and its undoing tried again every

@@ -305,6 +305,18 @@ CATALOGUE = (
         False,
     ),
     FailureCode(
+        "image_gone",
+        "the image was deleted while the task waited or worked",
+        "Nothing can be done with this image any more",
+        False,
+    ),
+    FailureCode(
+        "image_protected",
+        "the image is protected from what was asked",
+        "Take the protection off the image and submit the task again",
+        False,
+    ),
+    FailureCode(
         "location_conflict",
         "the image's data is not in the state that this needs",
         "Look at the image, and submit the task again if it still applies",

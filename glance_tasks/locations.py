@@ -228,14 +228,34 @@ def mark(
 def begin_deletion(held: Locations, place: tuple[str, str]) -> Locations:
     """Note that the data of a location goes now: the point of no return.
 
-    :raises CatalogueError: when its deletion is not pending (any more)
+    :raises CatalogueError: when its deletion was undone
     """
-    status = LocationStatus.PENDING_DELETE
-    if any(one.place == place and one.status is not status for one in held):
+    for one in held:
+        if one.place == place and one.status is LocationStatus.ACTIVE:
+            raise exceptions.CatalogueError(
+                "the deletion was undone before it began",
+                code="deletion_undone",
+            )
+    return tuple(
+        dataclasses.replace(one, deletes_at=None)
+        if one.place == place
+        else one
+        for one in held
+    )
+
+
+def undelete(held: Locations) -> Locations:
+    """Do as :func:`restore` does, where there is something to be undone.
+
+    :raises CatalogueError: where there is not
+    """
+    restored = restore(held)
+    if restored == held:
         raise exceptions.CatalogueError(
-            "the deletion was undone before it began", code="deletion_undone"
+            "no deletion of this image is pending that has not begun",
+            code="location_conflict",
         )
-    return move(held, place, status, deletes_at=None)
+    return restored
 
 
 def restore(held: Locations) -> Locations:

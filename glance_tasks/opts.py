@@ -63,6 +63,12 @@ ENGINE: list[cfg.Opt] = [
         " Unset: one without a name, of 'store'.",
     ),
     cfg.StrOpt(
+        "speed_file",
+        help="File in which this node remembers how fast the stores are, so"
+        " that a restart does not forget it; it may be deleted at any time."
+        " Unset: it is remembered in memory only.",
+    ),
+    cfg.StrOpt(
         "catalogue",
         default="sql",
         help="Name of the image catalogue, an entry point of the group"
@@ -344,6 +350,18 @@ SECRETS: list[cfg.Opt] = [
         " needed and serves one host.",
     ),
 ]
+DELETE: list[cfg.Opt] = [
+    cfg.FloatOpt(
+        "delay",
+        default=0.0,
+        min=0.0,
+        max=3_000_000_000.0,
+        help="Seconds for which an image that is deleted can be had back by"
+        " 'glance-tasks image undelete'; a task may ask for more. 0 deletes"
+        " the data at once, unless the task asks for more.",
+    ),
+]
+
 _STORE_GROUP = "glance_tasks_store_"
 SCRUB: list[cfg.Opt] = [
     cfg.ListOpt(
@@ -407,6 +425,7 @@ GROUPS: dict[str, list[cfg.Opt]] = {
     "glance_tasks_convert": CONVERT,
     "glance_tasks_secrets": SECRETS,
     "glance_tasks_scrub": SCRUB,
+    "glance_tasks_delete": DELETE,
 }
 
 
@@ -440,6 +459,12 @@ def work_dir(conf: cfg.ConfigOpts) -> pathlib.Path:
     """Give the directory of running tasks' files."""
     chosen = conf.glance_tasks.work_dir
     return pathlib.Path(chosen) if chosen else data_dir(conf) / "work"
+
+
+def speed_file(conf: cfg.ConfigOpts) -> pathlib.Path | None:
+    """Give the file of the stores' speeds, if there is one."""
+    chosen = conf.glance_tasks.speed_file
+    return pathlib.Path(chosen) if chosen else None
 
 
 def store_dir(conf: cfg.ConfigOpts, name: str = "") -> pathlib.Path:

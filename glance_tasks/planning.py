@@ -52,6 +52,42 @@ class Anywhere:
         raise exceptions.SendError("an image is only drawn")
 
 
+class AnyImage:
+    """A catalogue for drawings: an example's image need not be there."""
+
+    def __init__(self, inner: ports.ImageCatalog) -> None:
+        """Give what ``inner`` has, where it has it."""
+        self._inner = inner
+
+    def get(self, image_id: str, *, hidden: bool = False) -> ports.Image:
+        """Give the image, or one that could be there."""
+        try:
+            return self._inner.get(image_id, hidden=hidden)
+        except exceptions.ImageNotFound:
+            return ports.Image(
+                *(image_id, "", "raw", "bare", 0, 0),
+                *("", "sha512", "", image_id),
+            )
+
+
+def drawable(
+    shared: building.Surroundings, task_input: Mapping[str, Any]
+) -> building.Surroundings:
+    """Give surroundings in which everything an example names is there."""
+    images: Any = AnyImage(shared.catalogue)
+    anywhere = Anywhere()
+    # The image is in the first, so that every other one may be named.
+    stores = shared.stores or {"default": shared.store}
+    named = task_input.get("stores", ())
+    return dataclasses.replace(
+        shared,
+        fetcher=anywhere,
+        sender=anywhere,
+        catalogue=images,
+        stores={**stores, **dict.fromkeys(named, shared.store)},
+    )
+
+
 def draft(
     type_name: str,
     task_input: Mapping[str, Any],
@@ -188,6 +224,8 @@ def _context(
             name: ports.Secret(functools.partial(dict.get, secrets, name))
             for name in secrets
         },
+        catalogue=shared.catalogue,
+        store_names=tuple(shared.stores),
     )
 
 

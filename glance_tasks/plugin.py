@@ -24,6 +24,7 @@ from taskflow import flow as taskflow_flow
 from taskflow import task as taskflow_task
 
 from glance_tasks import exceptions
+from glance_tasks import location_speed
 from glance_tasks import locations
 from glance_tasks import ports
 from glance_tasks import redaction
@@ -56,6 +57,7 @@ class Limits:
     :ivar unpack_max_bytes: of one file that comes out of an archive
     :ivar unpack_max_ratio: bytes that come out for each byte of the archive
     :ivar unpack_memory: of a decompressor
+    :ivar delete_delay: for which a deletion can be undone, at the least
     """
 
     max_bytes: int = 1 << 40
@@ -65,6 +67,7 @@ class Limits:
     unpack_max_bytes: int = 1 << 40
     unpack_max_ratio: int = 2_000
     unpack_memory: int = 128 << 20
+    delete_delay: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ class PlanContext:
         retry keeps its predecessor's
     :ivar skip_steps: optional steps the deployer left out
     :ivar secrets: those of the input, by name
+    :ivar store_names: of the stores that have names, the default one first
     """
 
     task_id: str
@@ -108,6 +112,8 @@ class PlanContext:
     fetcher: ports.Fetcher
     sender: ports.Sender
     limits: Limits
+    catalogue: ports.ImageCatalog
+    store_names: tuple[str, ...] = ()
     secrets: Mapping[str, ports.Secret] = dataclasses.field(
         default_factory=dict
     )
@@ -129,6 +135,8 @@ class BuildContext:
     :ivar store: where new images go: the default one
     :ivar stores: all by their names, the default one first; empty where
         there is one without a name
+    :ivar projects: who knows which there are; None when nobody does
+    :ivar speeds: what this node knows of how fast the stores are
     """
 
     task: task.Task
@@ -151,6 +159,10 @@ class BuildContext:
     )
     stores: Mapping[str, ports.ImageStore] = dataclasses.field(
         default_factory=dict
+    )
+    projects: ports.ProjectDirectory | None = None
+    speeds: location_speed.SpeedBook = dataclasses.field(
+        default_factory=location_speed.SpeedBook
     )
 
     @property
@@ -327,12 +339,15 @@ class Atom(taskflow_task.Task):  # type: ignore[misc]
         which goes with the task even where reverting fails
     :cvar reads_artifacts: False for an atom that needs what others returned,
         but no file they left: a lost one is not made again for its sake
+    :cvar final: whether it does what nothing can undo; a task that fails from
+        there on is one that a retry finishes
     """
 
     behaviour: ClassVar[Behaviour]
     phase: ClassVar[task.Phase] = task.Phase.PROCESSING
     in_work_dir: ClassVar[bool] = False
     reads_artifacts: ClassVar[bool] = True
+    final: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

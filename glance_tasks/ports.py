@@ -305,6 +305,18 @@ class Image:
         return self.locations == (self.located(),)
 
 
+#: Projects that an image is shared with, and what they say to it: Glance's
+#: pending, accepted or rejected.
+Members = Mapping[str, str]
+
+
+class ProjectDirectory(Protocol):
+    """Knows which projects there are."""
+
+    def exists(self, project_id: str) -> bool | None:
+        """Tell whether there is one; None when that cannot be told."""
+
+
 class ImageCatalog(Protocol):
     """Knows images. A record is visible whole or not at all."""
 
@@ -347,6 +359,30 @@ class ImageCatalog(Protocol):
         :raises ImageNotFound: when there is none of that id, hidden or not
         :raises LeaseLost: when the fence says so
         :raises CatalogueError: when the catalogue fails, or ``change`` does
+        """
+
+    def members(self, image_id: str) -> Members:
+        """Give the projects that an image is shared with.
+
+        :raises CatalogueError: when the catalogue fails
+        """
+
+    def change_members(
+        self,
+        image_id: str,
+        change: Callable[[Members], Members],
+        *,
+        fence: Fence | None = None,
+    ) -> Members:
+        """Change with whom an image is shared.
+
+        As :meth:`change_locations` does; ``change`` may be called several
+        times.
+
+        :returns: the members as they are then
+        :raises ImageNotFound: when there is no active image of that id
+        :raises LeaseLost: when the fence says so
+        :raises CatalogueError: when the catalogue fails
         """
 
     def get(self, image_id: str, *, hidden: bool = False) -> Image:

@@ -5,6 +5,8 @@ import argparse
 import dataclasses
 from typing import Any
 
+from glance_tasks import locations
+from glance_tasks import ports
 from glance_tasks.cmd import answers
 
 
@@ -23,12 +25,20 @@ class ImageList(answers.ListAnswer):
         parser.add_argument(
             "--marker", help="id of the last image of the page before"
         )
+        parser.add_argument(
+            "--hidden",
+            action="store_true",
+            help="list those too that are not active, such as those whose"
+            " deletion is pending",
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Give a row for each."""
         found = self.engine().catalogue.find(
-            limit=parsed_args.limit, marker=parsed_args.marker
+            limit=parsed_args.limit,
+            marker=parsed_args.marker,
+            hidden=parsed_args.hidden,
         )
         names = ("id", "name", "status", "disk_format", "size", "owner")
         return names, [
@@ -36,8 +46,8 @@ class ImageList(answers.ListAnswer):
         ]
 
 
-class ImageShow(answers.ShowAnswer):
-    """Show an image."""
+class _OneImage(answers.ShowAnswer):
+    """A command about one image."""
 
     def get_parser(self, prog_name: str) -> Any:
         """Take the image's id."""
@@ -45,9 +55,9 @@ class ImageShow(answers.ShowAnswer):
         parser.add_argument("id", help="id of the image")
         return parser
 
-    def take_action(self, parsed_args: argparse.Namespace) -> Any:
-        """Give it."""
-        image = self.engine().catalogue.get(parsed_args.id)
+    @staticmethod
+    def shown(image: ports.Image, parsed_args: argparse.Namespace) -> Any:
+        """Give an image as columns."""
         pairs = {
             field.name: getattr(image, field.name)
             for field in dataclasses.fields(image)
@@ -55,3 +65,23 @@ class ImageShow(answers.ShowAnswer):
         pairs["properties"] = dict(image.properties)
         pairs["locations"] = [one.to_dict() for one in image.locations]
         return answers.columns(pairs, parsed_args.formatter)
+
+
+class ImageShow(_OneImage):
+    """Show an image."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+        """Give it, whatever its status is."""
+        catalogue = self.engine().catalogue
+        image = catalogue.get(parsed_args.id, hidden=True)
+        return self.shown(image, parsed_args)
+
+
+class ImageUndelete(_OneImage):
+    """Undo the pending deletion of an image, before it begins."""
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+        """Give the image as it is then."""
+        catalogue = self.engine().catalogue
+        image = catalogue.change_locations(parsed_args.id, locations.undelete)
+        return self.shown(image, parsed_args)

@@ -44,6 +44,7 @@ _COMMANDS: dict[str, Any] = {
     "image list": images.ImageList,
     "image show": images.ImageShow,
     "image content": contents.ImageContent,
+    "image undelete": images.ImageUndelete,
     "certify": certify.Certify,
     "reap": conductors.Reap,
     "doctor": doctor.Doctor,

@@ -81,6 +81,7 @@ class EngineFixture(fixture.PlainFixture):
         catalogue: ports.ImageCatalog | None = None,
         store: ports.ImageStore | None = None,
         fetcher: ports.Fetcher | None = None,
+        projects: ports.ProjectDirectory | None = None,
         wrap_catalogue: WrapCatalogue | None = None,
         wrap_store: WrapStore | None = None,
         **options: Any,
@@ -108,6 +109,7 @@ class EngineFixture(fixture.PlainFixture):
             "catalogue": catalogue,
             "store": store,
             "fetcher": fetcher,
+            "projects": projects,
         }
         around = {"catalogue": wrap_catalogue, "store": wrap_store}
         self._around = {k: wrap for k, wrap in around.items() if wrap}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A catalogue that fails at the call a test chooses."""
 
+from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Sequence
 
@@ -16,7 +17,10 @@ class FailingCatalogue:
     Implements :class:`glance_tasks.ports.ImageCatalog`.
     """
 
-    METHODS = ("publish", "withdraw", "change_locations", "get", "find")
+    METHODS = (
+        *("publish", "withdraw", "change_locations", "change_members"),
+        *("members", "get", "find"),
+    )
 
     def __init__(
         self,
@@ -74,6 +78,25 @@ class FailingCatalogue:
             lambda: self._inner.change_locations(
                 image_id, change, fence=fence
             ),
+        )
+
+    def members(self, image_id: str) -> ports.Members:
+        """Ask the inner catalogue."""
+        return self._fault.around(
+            "members", lambda: self._inner.members(image_id)
+        )
+
+    def change_members(
+        self,
+        image_id: str,
+        change: Callable[[ports.Members], ports.Members],
+        *,
+        fence: ports.Fence | None = None,
+    ) -> ports.Members:
+        """Have the inner catalogue change with whom an image is shared."""
+        return self._fault.around(
+            "change_members",
+            lambda: self._inner.change_members(image_id, change, fence=fence),
         )
 
     def get(self, image_id: str, *, hidden: bool = False) -> ports.Image:

@@ -37,7 +37,7 @@ def find_leftovers(engine: task_engine.TaskEngine) -> list[str]:
         [
             *_files(engine),
             *_objects(engine, tasks, images),
-            *_records(tasks, images),
+            *_records(engine, tasks, images),
             *_rows(engine),
         ]
     )
@@ -96,16 +96,18 @@ def _objects(
 
 
 def _records(
-    tasks: list[task.Task], images: list[ports.Image]
+    engine: task_engine.TaskEngine,
+    tasks: list[task.Task],
+    images: list[ports.Image],
 ) -> Iterator[str]:
     # A retry keeps the id, so the image may be its.
     made = {t.image_id for t in tasks if _succeeded(t)}
     shown = {image.id for image in images}
     for failed in tasks:
-        if failed.image_id == failed.plan.get("source_image_id"):
-            # It only worked on an image that was there before.
+        if _succeeded(failed) or failed.image_id not in shown - made:
             continue
-        if not _succeeded(failed) and failed.image_id in shown - made:
+        # One that works on an image has it named in its input.
+        if engine.get(failed.id).input.get("image_id") != failed.image_id:
             yield (
                 f"catalogue: the image {failed.image_id} of task"
                 f" {failed.id}, which did not succeed"

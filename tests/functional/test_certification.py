@@ -53,6 +53,12 @@ def test_a_type_without_a_flaw_passes(kind):
     assert done.counts[1].made > 0
 
 
+def test_what_is_done_for_good_need_not_be_undone_but_finished():
+    done = make_certifier(flawed_types.GoodForGood, "undo").certify()
+
+    assert done.faults == ()
+
+
 def test_arms_side_by_side_begin_again_with_what_they_lost():
     # TaskFlow's parallel engine went on with them before it was there again.
     done = make_certifier(flawed_types.GoodInParallel, "lost").certify()

@@ -306,6 +306,34 @@ class UndoesTooMuch(Good):
     deliver = _GreedyDeliver
 
 
+class _FinalDeliver(Deliver):
+    """Deliver for good."""
+
+    final = True
+
+    def revert(self, **kwargs):
+        """Leave it there: it may be read by now."""
+
+
+class GoodForGood(Good):
+    """A delivery that is not taken back, and finished by a retry."""
+
+    deliver = _FinalDeliver
+
+
+class _OnceDeliver(_FinalDeliver):
+    def execute(self, image_id, gathered, to):
+        if (pathlib.Path(to) / image_id).exists():
+            raise gt.TaskError("it is delivered already")
+        return super().execute(image_id, gathered, to)
+
+
+class StaysHalfDone(Good):
+    """One that cannot be undone, and no retry can finish."""
+
+    deliver = _OnceDeliver
+
+
 class _EndlessDeliver(Deliver):
     def execute(self, image_id, gathered, to):
         while True:
@@ -329,5 +357,6 @@ FLAWED = {
     TellsASecret: ("secret", "result"),
     LogsASecret: ("secret", "the log"),
     SharesAName: ("shared", "image.raw is written by every task"),
+    StaysHalfDone: ("undo", "it is delivered already"),
     UndoesTooMuch: ("undo", "does not leave scratch/somebody-elses"),
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A catalogue of a service's own, in memory."""
 
+from collections.abc import Callable
 from collections.abc import Sequence
 import dataclasses
 import threading
@@ -20,6 +21,7 @@ class MemoryCatalogue:
         """Begin with no image."""
         self._lock = threading.Lock()
         self._images: dict[str, tuple[int, Image | None]] = {}
+        self._members: dict[str, ports.Members] = {}
 
     def publish(self, image: Image, fence: int) -> None:
         """Make ``image`` visible; again changes nothing."""
@@ -62,6 +64,26 @@ class MemoryCatalogue:
             last, _ = self._images[image_id]
             self._images[image_id] = last, image
         return image
+
+    def members(self, image_id: str) -> ports.Members:
+        """Give the projects that an image is shared with."""
+        return self._members.get(image_id, {})
+
+    def change_members(
+        self,
+        image_id: str,
+        change: Callable[[ports.Members], ports.Members],
+        *,
+        fence: ports.Fence | None = None,
+    ) -> ports.Members:
+        """Change with whom an image is shared."""
+        self.get(image_id)
+        with self._lock:
+            changed = change(self.members(image_id))
+            if fence is not None:
+                fence.check()
+            self._members[image_id] = changed
+        return changed
 
     def get(self, image_id: str, *, hidden: bool = False) -> Image:
         """Give one image."""

@@ -33,7 +33,7 @@ def words(text):
     return frozenset(text.split())
 
 
-BASE = words("exceptions task ports redaction locations")
+BASE = words("exceptions task ports redaction locations location_speed")
 PIECES = BASE | words("directio digest ledger merkle")
 DATA = PIECES | words("archive imagefile transfer")
 STATE = BASE | words("persistence boards")

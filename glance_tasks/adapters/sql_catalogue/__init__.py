@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The embedded image catalogue: two tables in the database of the tasks.
+"""The embedded image catalogue: tables in the database of the tasks.
 
 They know nothing of tasks. Every record carries the fence of whoever made it;
 what was withdrawn stays as a tombstone with its fence, so that a frozen
-predecessor cannot publish it when it thaws. Locations carry a version that
-every write raises, for many tasks may touch them, whose fences are no measure
-of each other.
+predecessor cannot publish it when it thaws. Locations and members carry a
+version that every write raises, for many tasks may touch them, whose fences
+are no measure of each other.
 """
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
+import json
 import threading
 import time
 from typing import Any
@@ -126,19 +128,9 @@ class SqlCatalogue:
         self, image_id: str, version: int | None, changed: ports.Image
     ) -> bool:
         """Write locations where ``version`` is still what is there."""
-        values = tables.held_of(changed.locations)
-        statement: sa.Insert | sa.Update
-        if version is None:
-            statement = sa.insert(_LOCATIONS).values(
-                image_id=image_id, version=1, **values
-            )
-        else:
-            statement = (
-                sa.update(_LOCATIONS)
-                .where(_LOCATIONS.c.image_id == image_id)
-                .where(_LOCATIONS.c.version == version)
-                .values(version=version + 1, **values)
-            )
+        statement = tables.swap(
+            _LOCATIONS, image_id, version, **tables.held_of(changed.locations)
+        )
         if changed.status != _DELETED:
             return self._write(statement)
         return self._write(statement, _tombstone(image_id), self._engine)
@@ -148,6 +140,26 @@ class SqlCatalogue:
         if version is None and image.is_in_default_store:
             return True
         return self._relocate(image.id, version, image)
+
+    def change_members(
+        self,
+        image_id: str,
+        change: Callable[[ports.Members], ports.Members],
+        *,
+        fence: ports.Fence | None = None,
+    ) -> ports.Members:
+        """Change with whom an image is shared, as the port says."""
+        while True:
+            version, held = self._members(image_id)
+            self.get(image_id)
+            changed = dict(change(held))
+            if fence is not None:
+                fence.check()
+            text = json.dumps(changed)
+            if self._write(
+                tables.swap(tables.MEMBERS, image_id, version, held=text)
+            ):
+                return changed
 
     def _insert(
         self, image_id: str, fence: int, status: str, content: _Values
@@ -207,6 +219,20 @@ class SqlCatalogue:
         return self._write(statement)
 
     # --- reading -------------------------------------------------------------
+
+    def members(self, image_id: str) -> ports.Members:
+        """Give the projects that an image is shared with."""
+        return self._members(image_id)[1]
+
+    def _members(self, image_id: str) -> tuple[int | None, ports.Members]:
+        self._make_table()
+        table = tables.MEMBERS
+        query = sa.select(table.c.version, table.c.held).where(
+            table.c.image_id == image_id
+        )
+        with _in_words("read"), self._reader.begin() as connection:
+            row = connection.execute(query).first()
+        return (row.version, json.loads(row.held)) if row else (None, {})
 
     def get(self, image_id: str, *, hidden: bool = False) -> ports.Image:
         """Give one image, as the port says."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The catalogue's two tables, and images made of their rows.
+"""The catalogue's tables, and images made of their rows.
 
 ``gt_locations`` came later: an image without a row there has one location,
 that of its own row, in the default store.
@@ -66,6 +66,15 @@ LOCATIONS = sa.Table(
     sa.Column("version", sa.BigInteger, nullable=False),
     # What follows from the locations, kept so that lists can ask for it.
     sa.Column("image_status", sa.String(16), nullable=False),
+    sa.Column("held", _LONG, nullable=False),
+    **_MYSQL,
+)
+MEMBERS = sa.Table(
+    "gt_members",
+    METADATA,
+    sa.Column("image_id", sa.String(36), primary_key=True),
+    # As that of the locations.
+    sa.Column("version", sa.BigInteger, nullable=False),
     sa.Column("held", _LONG, nullable=False),
     **_MYSQL,
 )
@@ -148,3 +157,20 @@ def held_of(held: locations.Locations) -> dict[str, Any]:
 
 def _moment(seconds: float) -> datetime.datetime:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+
+
+def swap(
+    table: sa.Table, image_id: str, version: int | None, **values: Any
+) -> sa.Insert | sa.Update:
+    """Give the statement that writes where ``version`` is still there.
+
+    :param version: None where nothing was there
+    """
+    if version is None:
+        return sa.insert(table).values(image_id=image_id, version=1, **values)
+    return (
+        sa.update(table)
+        .where(table.c.image_id == image_id)
+        .where(table.c.version == version)
+        .values(version=version + 1, **values)
+    )

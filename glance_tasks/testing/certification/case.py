@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 from typing import Any
 
+from glance_tasks import exceptions
 from glance_tasks.testing.certification import disturbance as disturbing
 from glance_tasks.testing.certification import disturbances
 from glance_tasks.testing.certification import ending
@@ -25,6 +26,7 @@ class Reference:
     :ivar before: what is there before anything happens
     :ivar points: safe points, by place
     :ivar gaps: the longest time between two, in seconds, by place
+    :ivar settled: the atoms from the first on that nothing can undo
     """
 
     ending: ending.Ending
@@ -33,6 +35,7 @@ class Reference:
     atoms: tuple[str, ...]
     points: Mapping[disturbing.Place, int]
     gaps: Mapping[disturbing.Place, float]
+    settled: tuple[str, ...] = ()
 
 
 def _of(
@@ -78,8 +81,10 @@ class Case:
                 **_of(back.gaps, "revert"),
             }.items()
         }
+        finals = [n for n, a in enumerate(atoms) if a in watch.finals]
+        settled = atoms[finals[0] :] if finals else ()
         self.reference = Reference(
-            first, volatile, before, atoms, points, gaps
+            first, volatile, before, atoms, points, gaps, settled
         )
         if first.status != "success":
             return [f"undisturbed it ends as {first.code}: {first.message}"]
@@ -141,10 +146,41 @@ class Case:
             )
 
     def undone(
-        self, got: ending.Ending | None, code: str = disturbances.CODE
+        self,
+        got: ending.Ending | None,
+        code: str = disturbances.CODE,
+        atom: str | None = None,
     ) -> Iterator[str]:
-        """Say how an ending is no failure that leaves nothing behind."""
+        """Say how an ending is no failure that leaves nothing behind.
+
+        :param atom: where it failed; None where that may be anywhere
+        """
         if got is None:
             return
-        expected = ending.Ending("failure", code, left=self.reference.before)
+        left = self.reference.before
+        if self.reference.settled and atom in (None, *self.reference.settled):
+            # Some of it may be done for good; there is nothing else.
+            known = {**self.reference.ending.left, **left}
+            settled = {
+                name: got.left[name] if name.startswith("image ") else how
+                for name, how in known.items()
+                if name in got.left
+            }
+            left = left if got.left == left else settled
+        expected = ending.Ending("failure", code, left=left)
         yield from ending.differences(expected, got)
+
+    def completed(self, place: ground.Ground) -> Iterator[str]:
+        """Say how a retry does not finish what could not be undone."""
+        with place.engine() as engine:
+            failed = engine.find()[0]
+            try:
+                engine.retry(failed.id)
+            except exceptions.InvalidInput:
+                # There is nothing left to be done.
+                got = lives.observed(engine, place, failed.id).left
+                expected = self.reference.ending.left
+                if got != expected:
+                    yield f"a retry is refused, and there is {sorted(got)}"
+                return
+        yield from self.differs(lives.finish(place))

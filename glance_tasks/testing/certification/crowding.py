@@ -8,9 +8,11 @@ is root, if the kernel lets users have namespaces; no mount outlives it.
 import functools
 import os
 import pathlib
+import shutil
 import subprocess
 
 _TIMEOUT_S = 30
+_PAGE = 4096
 
 
 def words() -> list[str]:
@@ -51,3 +53,17 @@ def mount(directory: pathlib.Path, room: int) -> None:
     )
     if done.returncode:
         raise OSError(f"no small file system: {done.stderr.strip()}")
+
+
+def crowd(directory: pathlib.Path, room: int) -> None:
+    """Mount one with ``room`` left beside the files that are there already.
+
+    :raises OSError: when that is refused
+    """
+    kept = directory.with_name(f"{directory.name}-kept")
+    shutil.copytree(directory, kept)
+    files = [path for path in kept.rglob("*") if path.is_file()]
+    pages = sum(-(-path.stat().st_size // _PAGE) + 1 for path in files)
+    mount(directory, room + pages * _PAGE)
+    shutil.copytree(kept, directory, dirs_exist_ok=True)
+    shutil.rmtree(kept)

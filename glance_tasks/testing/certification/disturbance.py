@@ -36,6 +36,7 @@ class Disturbance:
     :ivar points: safe points that were passed, by place
     :ivar gaps: the longest time between two of them, in seconds, by place
     :ivar order: the places in the order they were entered
+    :ivar finals: the atoms that do what cannot be undone
     """
 
     def __init__(self) -> None:
@@ -43,6 +44,7 @@ class Disturbance:
         self.points: collections.Counter[Place] = collections.Counter()
         self.gaps: dict[Place, float] = {}
         self.order: list[Place] = []
+        self.finals: set[str] = set()
 
     def execute(self, atom: str, call: Callable[[], Any]) -> Any:
         """Stand around an atom's ``execute``."""
@@ -132,6 +134,8 @@ def disturbed(
         flow = task_type.build(self, watched)
         for atom in _atoms(flow):
             atom.ctx = atom.ctx or watched
+            if atom.final:
+                disturbance.finals.add(atom.name)
             _surround(atom, probe, disturbance)
         return flow
 

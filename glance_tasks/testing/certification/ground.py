@@ -27,6 +27,8 @@ from glance_tasks.testing.certification import subject as subjects
 # Rows that a task which has ended must not leave.
 _GONE = ("gt_jobs", "gt_locks", "gt_secrets")
 
+_STORES = ("first", "second")
+
 # So small that a sample has many of them.
 _CHUNK = 64 << 10
 
@@ -102,6 +104,7 @@ class Ground:
         opts.register_opts(conf)
         conf([], default_config_files=[], default_config_dirs=[])
         main = {
+            "stores": [f"{name}:directory" for name in _STORES],
             "connection": self.url,
             "data_dir": str(pathlib.Path(self.home) / "data"),
             **self.options,
@@ -132,10 +135,12 @@ class Ground:
     def left(self, engine: task_engine.TaskEngine) -> dict[str, str]:
         """Give all that is there: files, images, rows; names to digests."""
         found = dict(self._files())
-        for image in engine.catalogue.find(limit=1000):
-            found[f"image {image.id}"] = _digest(
-                repr((image.size, image.os_hash_value, image.disk_format))
-            )
+        for image in engine.catalogue.find(limit=1000, hidden=True):
+            held = sorted((one.store, one.status) for one in image.locations)
+            about = (image.size, image.os_hash_value, image.disk_format)
+            members = sorted(engine.catalogue.members(image.id).items())
+            text = repr((*about, held, members))
+            found[f"image {image.id}"] = _digest(text)
         with engine.database.read() as connection:
             for name in _GONE:
                 table = models.METADATA.tables[name]
@@ -148,7 +153,7 @@ class Ground:
 
     def _files(self) -> Iterator[tuple[str, str]]:
         home = pathlib.Path(self.home)
-        roots = {"data/work", "data/store"}
+        roots = {"data/work", *(f"data/store-{name}" for name in _STORES)}
         for path in sorted(home.glob("*/**/*")):
             name = str(path.relative_to(home))
             # The conductors' own, the database, and the keys of secrets.

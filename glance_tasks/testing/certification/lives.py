@@ -71,7 +71,7 @@ def run(
     seen(current)
     try:
         current.execute()
-    except exceptions.UndoLater as later:
+    except exceptions.TryLater as later:
         current.set_aside(str(later))
     return True
 

@@ -2,6 +2,7 @@
 """Images that are there before a trial, for types that work on such."""
 
 from collections.abc import Mapping
+import dataclasses
 import hashlib
 import json
 import pathlib
@@ -16,6 +17,12 @@ from glance_tasks.testing import doubles
 IMAGES: Mapping[str, str] = {
     "00000000-0000-4000-8000-000000000001": "disk.raw",
     "00000000-0000-4000-8000-000000000002": "disk.qcow2",
+}
+
+#: The stores that have their data.
+STORES: Mapping[str, tuple[str, ...]] = {
+    "00000000-0000-4000-8000-000000000001": ("first", "second"),
+    "00000000-0000-4000-8000-000000000002": ("first",),
 }
 
 #: Whose these images are, and the tasks of trials.
@@ -38,23 +45,22 @@ def wanted(given: Any, kit: pathlib.Path) -> dict[str, str]:
     }
 
 
-def room(images: Mapping[str, str]) -> int:
-    """Give the bytes that they take in a store."""
-    return sum(pathlib.Path(path).stat().st_size for path in images.values())
-
-
 def put(engine: task_engine.TaskEngine, images: Mapping[str, str]) -> None:
     """Store and publish them; again changes nothing."""
     for image_id, path in images.items():
         file = pathlib.Path(path)
-        engine.store.put(
-            image_id,
-            file,
-            stop=doubles.NeverStop(),
-            progress=doubles.RecordingProgress(),
-            fence=doubles.OpenFence(_FENCE),
-        )
-        engine.catalogue.publish(_image(image_id, file), _FENCE)
+        for name in STORES[image_id]:
+            engine.stores[name].put(
+                image_id,
+                file,
+                stop=doubles.NeverStop(),
+                progress=doubles.RecordingProgress(),
+                fence=doubles.OpenFence(_FENCE),
+            )
+        record = _image(image_id, file)
+        held = tuple(record.located(name) for name in STORES[image_id])
+        record = dataclasses.replace(record, locations=held)
+        engine.catalogue.publish(record, _FENCE)
 
 
 def _image(image_id: str, file: pathlib.Path) -> ports.Image:

@@ -21,7 +21,6 @@ from glance_tasks.testing.certification import crowding
 from glance_tasks.testing.certification import disturbances
 from glance_tasks.testing.certification import ground
 from glance_tasks.testing.certification import lives
-from glance_tasks.testing.certification import stock
 
 # So short that a frozen process knows at once that it may be too late.
 _TTL = 0.5
@@ -88,10 +87,7 @@ def main(order_text: str) -> None:
     order = json.loads(order_text)
     place = ground.Ground(**order["ground"])
     if order.get("room"):
-        whole = order["room"] + stock.room(place.images)
-        crowding.mount(pathlib.Path(place.home) / "data", whole)
-        # What was there before is under the small file system now.
-        place.stock()
+        crowding.crowd(pathlib.Path(place.home) / "data", order["room"])
     # What atoms print must not get among the answer.
     answer_to, sys.stdout = sys.stdout, io.StringIO()
     work = _draw(place) if order["what"] == "draw" else _run(place, order)

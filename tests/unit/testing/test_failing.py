@@ -147,6 +147,7 @@ def test_a_catalogue_passes_everything_else_on():
 
     assert catalogue.get("one") == IMAGE
     assert catalogue.change_locations("one", lambda held: held) == IMAGE
+    assert catalogue.change_members("one", dict) == catalogue.members("one")
     assert list(catalogue.find(limit=1)) == [IMAGE]
     assert list(catalogue.find(marker="one")) == []
     catalogue.withdraw("one", 2)

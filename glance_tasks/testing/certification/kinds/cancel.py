@@ -50,7 +50,7 @@ class Cancel(kinds.AtPoints):
             return
         # The last point of an atom may be too late to stop it.
         faults = (
-            case.undone(ended)
+            case.undone(ended, atom=atom)
             if ended and ended.status == "failure"
             else case.differs(ended)
         )

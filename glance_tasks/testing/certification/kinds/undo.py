@@ -37,5 +37,8 @@ class Undo(kinds.Kind):
         atom, _, after = variant.rpartition(":")
         with case.fresh() as place:
             ended = lives.played(place, _AFTER[after](atom))
-        for line in case.undone(ended):
+            faults = list(case.undone(ended, atom=atom))
+            if not faults and atom in case.reference.settled:
+                faults += case.completed(place)
+        for line in faults:
             yield f"reverted after {after} of {atom}: {line}"
