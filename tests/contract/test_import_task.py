@@ -56,6 +56,7 @@ def plan_context(task_input, *, skip=(), fetcher=None):
         skip_steps=frozenset(skip),
         fetcher=fetcher or OpenFetcher(),
         sender=None,
+        catalogue=None,
         limits=gt.Limits(),
     )
 
