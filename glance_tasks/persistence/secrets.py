@@ -99,10 +99,16 @@ def shred(connection: sa.Connection, task_ids: Sequence[str]) -> None:
     )
 
 
-def strays(database: db.Database, *, older_than: float) -> Iterator[Row]:
+def strays(
+    database: db.Database,
+    *,
+    older_than: float = 0.0,
+    task_id: str | None = None,
+) -> Iterator[Row]:
     """Give secrets elsewhere of tasks that have ended, or never began.
 
     :param older_than: seconds for which one may be about to be kept
+    :param task_id: of this task only
     """
     tasks = models.TASKS
     query = (
@@ -111,11 +117,13 @@ def strays(database: db.Database, *, older_than: float) -> Iterator[Row]:
         .where(_LIES_ELSEWHERE)
         .where(sa.or_(tasks.c.id.is_(None), tasks.c.finished_at.is_not(None)))
     )
+    if task_id is not None:
+        query = query.where(_ROWS.c.task_id == task_id)
     with database.read() as connection:
         found = list(connection.execute(query))
     for one in found:
         intended = one.key_id.partition(_INTENDED)[2]
-        if not intended or time.time() - int(intended) > older_than:
+        if not intended or time.time() - int(intended) >= older_than:
             yield _row(one)
 
 

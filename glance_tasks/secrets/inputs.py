@@ -16,7 +16,9 @@ MAX_BYTES = 60_000
 
 
 def is_address(task_type: plugin.TaskType, name: str) -> bool:
-    """Tell whether an input is an address, by its schema."""
+    """Tell whether an input that is no secret is an address, by its schema."""
+    if name in task_type.secret_inputs:
+        return False
     of_name = task_type.input_schema.get("properties", {}).get(name)
     return isinstance(of_name, Mapping) and of_name.get("format") == "uri"
 
@@ -90,8 +92,8 @@ def texts(task_type: plugin.TaskType, name: str, value: Any) -> list[str]:
     Those that the schema calls ``writeOnly``; all of them when it calls none
     so.
     """
-    if name not in task_type.secret_inputs:
-        return redaction.secret_parts(value) if isinstance(value, str) else []
+    if isinstance(value, str) and is_address(task_type, name):
+        return redaction.secret_parts(value)
     schema = task_type.input_schema.get("properties", {}).get(name)
     marked = list(_marked(schema, value))
     return marked or list(_leaves(value))

@@ -6,6 +6,7 @@ it is forgotten, so that a crash at any point leaves a row that says what is
 still to be removed.
 """
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 import contextlib
@@ -112,10 +113,10 @@ class Vault:
                 self._revealed, held.id, name, found.get(name)
             )
             noted = functools.partial(_noted, reveal, task_type, name, hidden)
-            if name in task_type.secret_inputs:
-                given[name] = ports.Secret(functools.partial(_locked, noted))
-            else:
+            if inputs.is_address(task_type, name):
                 given[name] = noted()
+            else:
+                given[name] = ports.Secret(functools.partial(_locked, noted))
         return given
 
     def _revealed(self, task_id: str, name: str, row: rows.Row | None) -> Any:
@@ -139,12 +140,14 @@ class Vault:
     def forget(self, task_id: str) -> None:
         """Remove what the store keeps elsewhere of a task; never raises.
 
-        What cannot be removed now is left to :meth:`sweep`.
+        Of one that has ended or was not submitted: a transaction that seemed
+        to fail may have been committed. What cannot be removed now is left to
+        :meth:`sweep`.
         """
         if not self._store.elsewhere:
             return
         try:
-            for row in rows.of_task(self._database, task_id):
+            for row in rows.strays(self._database, task_id=task_id):
                 self._forget(row)
         except exceptions.DatabaseUnreachable as error:
             LOG.warning("Task %s: its secrets are there: %s", task_id, error)
@@ -165,8 +168,6 @@ class Vault:
         return sum(1 for _ in swept)
 
     def _forget(self, row: rows.Row) -> bool:
-        if not row.elsewhere:
-            return False
         try:
             self._store.forget(row.task_id, row.name, row.kept)
         except exceptions.SecretsUnavailable as error:
@@ -182,7 +183,7 @@ class Vault:
 
 
 def _noted(
-    reveal: Any,
+    reveal: Callable[[], Any],
     task_type: plugin.TaskType,
     name: str,
     hidden: redaction.Hidden,
@@ -192,7 +193,7 @@ def _noted(
     return value
 
 
-def _locked(reveal: Any) -> Any:
+def _locked(reveal: Callable[[], Any]) -> Any:
     """Give a secret to an atom, or leave the run as a crash would."""
     try:
         return reveal()

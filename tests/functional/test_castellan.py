@@ -139,6 +139,26 @@ def test_a_submit_that_fails_leaves_nothing_there(
     assert (rows(engine), manager.keys) == ([], {})
 
 
+def test_a_submit_that_only_seemed_to_fail_keeps_its_secret(
+    engine, manager, world, monkeypatch
+):
+    post = engine.board.post
+
+    def committed(connection, *args):
+        post(connection, *args)
+        connection.commit()
+        raise ConnectionResetError("after the commit")
+
+    monkeypatch.setattr(engine.board, "post", committed)
+    with pytest.raises(ConnectionResetError):
+        submit(engine, world)
+
+    engines.run_all(engine)
+
+    assert [task.status for task in engine.find()] == [gt.Status.SUCCESS]
+    assert (rows(engine), manager.keys) == ([], {})
+
+
 class Killed(BaseException):
     """Stands for a kill: nothing of ours runs after it."""
 

@@ -54,6 +54,22 @@ def content(engine, image):
         return file.read()
 
 
+def test_a_source_that_wants_a_login_is_given_it_and_nobody_sees(
+    tmp_path, server
+):
+    login = "me:s3cr3t-word"
+    resource = http_source.Resource(body=NOISE, login=login)
+    url = server.put("/disk", resource)
+
+    with conducting(tmp_path) as engine:
+        task = run(engine, importing.given(url.replace("//", f"//{login}@")))
+        events = engine.events(task.id)
+
+    assert task.status == "success"
+    assert task.input["import_from"] == url.replace("//", "//***@")
+    assert "s3cr3t-word" not in repr([task, events])
+
+
 def test_an_image_arrives_as_it_was(tmp_path, server):
     url = server.put("/disk", http_source.Resource(body=NOISE))
     checksum = f"sha256:{hashlib.sha256(NOISE).hexdigest()}"

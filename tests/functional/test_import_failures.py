@@ -504,7 +504,7 @@ REFUSED = {
             "http://2130706433/disk",
             "http://0x7f.1/disk",
             "http://images.example:22/disk",
-            f"https://me:{SECRET}@images.example/disk",
+            f"ftp://me:{SECRET}@images.example/disk",
             "https:///disk",
             "https://images.example/a b",
             "https://images.example/" + "x" * 9000,
