@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 
+from glance_tasks import exceptions
 from glance_tasks.imagefile import inspect
 from tests.support import crafted
 
@@ -30,3 +31,29 @@ def test_a_descriptor_as_other_programs_write_it_is_accepted(
     found = inspect.inspect(tmp_path / "image", "vmdk", 1 << 40)
 
     assert found.virtual_size == 1 << 20
+
+
+def shortened(fewer, behind=None):
+    """Give a descriptor whose CID is shorter than the one it replaced."""
+    text = crafted.DESCRIPTOR.encode()
+    stale = text[len(text) - fewer + 1 :] if behind is None else behind
+    return text + b"\0" + stale
+
+
+@pytest.mark.parametrize("fewer", [1, 2, 3, 7])
+def test_what_is_left_of_a_longer_cid_is_no_other_text(tmp_path, fewer):
+    # qemu-img 7.2 makes one image of 250 like this.
+    (tmp_path / "image").write_bytes(crafted.vmdk(shortened(fewer)))
+
+    found = inspect.inspect(tmp_path / "image", "vmdk", 1 << 40)
+
+    assert found.virtual_size == 1 << 20
+
+
+@pytest.mark.parametrize("behind", [b"x", b"\0\n", b"n\n\n", None])
+def test_anything_else_behind_the_text_is_refused(tmp_path, behind):
+    descriptor = shortened(9, behind)
+    (tmp_path / "image").write_bytes(crafted.vmdk(descriptor))
+
+    with pytest.raises(exceptions.UnsafeImage, match="not plain text"):
+        inspect.inspect(tmp_path / "image", "vmdk", 1 << 40)
