@@ -34,7 +34,7 @@ def test_who_may_not_write_is_told_so(swift, file, container):
         swifts.send(parcel, file)
 
     assert caught.value.code == "destination_denied"
-    assert "answered 403 to HEAD" in str(caught.value)
+    assert f"403 to HEAD in the container {container!r}" in str(caught.value)
 
 
 def test_a_wrong_key_is_denied_and_not_shown(swift, file, container):

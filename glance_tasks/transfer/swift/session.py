@@ -58,7 +58,7 @@ class Session:
             fresh = self._known(access, stop)
             if fresh != access:
                 reply = self._ask(fresh, method, path, stop, headers, body)
-        self._require_leave(method, reply.status)
+        self._require_leave(method, path, reply.status)
         return reply
 
     def begin(
@@ -102,11 +102,12 @@ class Session:
                 self._access = accesses.log_in(self._web, self._login, stop)
             return self._access
 
-    def _require_leave(self, method: str, status: int) -> None:
+    def _require_leave(self, method: str, path: str, status: int) -> None:
         if status in (401, 403):
+            container = parse.unquote(path.partition("?")[0].split("/")[1])
             raise logins.denied(
-                f"{self._shown} answered {status} to {method}; expected"
-                " credentials with leave for that"
+                f"{self._shown} answered {status} to {method} in the container"
+                f" {container!r}; expected credentials with leave for that"
             )
         if accesses.passing(status):
             raise endpoint.Interrupted(
