@@ -27,7 +27,7 @@ class S3Endpoint:
         self, rules: fetch_rules.FetchRules, web: client.HttpClient
     ) -> None:
         """Keep the rules and what asks by them; nobody is asked yet."""
-        self._rules, self._clients = rules, s3_client.Clients(web)
+        self._rules, self._web = rules, web
         self._http = http.HttpEndpoint(rules.web, web)
 
     # --- reading -------------------------------------------------------------
@@ -47,7 +47,7 @@ class S3Endpoint:
         """Ask for the object by a signed address, as any other file."""
         address = s3_access.Address.of(uri)
         access = s3_access.Access.of(credentials, self._rules)
-        asking = self._clients.make(access, redaction.plain_uri(uri))
+        asking = s3_client.make(access, self._web, redaction.plain_uri(uri))
         return self._http.open(asking.signed(address), offset, known, stop)
 
     # --- writing -------------------------------------------------------------
@@ -71,7 +71,8 @@ class S3Endpoint:
         """Give the object to be; nobody is asked yet."""
         address = s3_access.Address.of(parcel.uri)
         access = self._login(parcel.credentials)
-        asking = self._clients.make(access, redaction.plain_uri(parcel.uri))
+        shown = redaction.plain_uri(parcel.uri)
+        asking = s3_client.make(access, self._web, shown)
         amazon = access.endpoint_url is None
         most = s3_upload.AWS_PARTS if amazon else s3_upload.PARTS
         return s3_destination.S3Destination(

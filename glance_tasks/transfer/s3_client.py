@@ -129,39 +129,35 @@ class _Raw(io.BytesIO):
 _MAKING = threading.Lock()
 
 
-class Clients:
-    """Makes clients. Shared between threads."""
+def make(
+    access: s3_access.Access, web: client.HttpClient, shown: str
+) -> "S3Client":
+    """Make a client for an access; nobody is asked. Takes 0.07 s.
 
-    def __init__(self, web: client.HttpClient) -> None:
-        """Keep what asks; nothing is loaded yet."""
-        self._web = web
-
-    def make(self, access: s3_access.Access, shown: str) -> "S3Client":
-        """Make a client for an access; nobody is asked.
-
-        :param shown: the address that errors are about
-        :raises FetchError: when it cannot be made
-        """
-        login = {
-            "aws_access_key_id": access.access_key,
-            "aws_secret_access_key": access.secret_key,
-            "aws_session_token": access.session_token,
-        }
-        with _MAKING:
-            try:
-                made = _session().create_client(
-                    "s3",
-                    region_name=access.region,
-                    endpoint_url=access.endpoint_url,
-                    config=_config(access),
-                    **(login if access.access_key else {}),
-                )
-            except (ValueError, aws_errors.BotoCoreError) as error:
-                raise rules.refusal(
-                    "the credentials for s3:// have an endpoint_url or a"
-                    " region that botocore does not take"
-                ) from error
-        return S3Client(made, self._web, shown)
+    :param web: what asks
+    :param shown: the address that errors are about
+    :raises FetchError: when it cannot be made
+    """
+    login = {
+        "aws_access_key_id": access.access_key,
+        "aws_secret_access_key": access.secret_key,
+        "aws_session_token": access.session_token,
+    }
+    with _MAKING:
+        try:
+            made = _session().create_client(
+                "s3",
+                region_name=access.region,
+                endpoint_url=access.endpoint_url,
+                config=_config(access),
+                **(login if access.access_key else {}),
+            )
+        except (ValueError, aws_errors.BotoCoreError) as error:
+            raise rules.refusal(
+                "the credentials for s3:// have an endpoint_url or a region"
+                " that botocore does not take"
+            ) from error
+    return S3Client(made, web, shown)
 
 
 @functools.cache

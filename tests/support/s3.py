@@ -176,8 +176,8 @@ class Bucket:
         self.credentials, self.name = credentials, f"b{secrets.token_hex(8)}"
         allowed = allowing()
         web = client.HttpClient(allowed.web, resolution.system)
-        self._client = s3_client.Clients(web).make(
-            s3_access.Access.of(credentials, allowed), "the bucket"
+        self._client = s3_client.make(
+            s3_access.Access.of(credentials, allowed), web, "the bucket"
         )
         self.ask("create_bucket")
 

@@ -25,8 +25,10 @@ EMPTY = "<ListMultipartUploadsResult></ListMultipartUploadsResult>"
 
 def asking(credentials, alter=lambda asked, ask: ask()):
     web = client.HttpClient(ALLOWED.web, resolution.system)
-    return s3_client.Clients(s3.Altered(web, alter)).make(
-        s3_access.Access.of(credentials, ALLOWED), "s3://images/a"
+    return s3_client.make(
+        s3_access.Access.of(credentials, ALLOWED),
+        s3.Altered(web, alter),
+        "s3://images/a",
     )
 
 
@@ -106,8 +108,8 @@ def test_a_body_goes_out_uncopied_and_signed_by_its_md5(monkeypatch):
     monkeypatch.setattr(s3_client.Piece, "readinto", None)
     data = memoryview(bytearray(1 << 20))
     web = Keeping()
-    made = s3_client.Clients(web).make(
-        s3_access.Access.of(LOGIN, ALLOWED), "s3://images/a"
+    made = s3_client.make(
+        s3_access.Access.of(LOGIN, ALLOWED), web, "s3://images/a"
     )
 
     made.call(
