@@ -17,8 +17,13 @@ from glance_tasks import TaskType
 from glance_tasks.atoms import convert
 from glance_tasks.atoms import inspect
 from glance_tasks.atoms import read
+from glance_tasks.atoms import scrub
+from glance_tasks.atoms import scrubber
 from glance_tasks.atoms import send
 from glance_tasks_flows import fields
+
+# The name of what steps take that take any image file.
+_FILE = "image_file"
 
 _EXAMPLE_ID = "00000000-0000-4000-8000-000000000002"
 
@@ -79,6 +84,7 @@ class ExportTask(TaskType):
         "required": [
             *("image_id", "export_location", "disk_format", "size"),
             *("checksum", "os_hash_algo", "os_hash_value"),
+            "image_properties",
         ],
         "additionalProperties": False,
         "properties": {
@@ -94,8 +100,14 @@ class ExportTask(TaskType):
             },
             "os_hash_algo": fields.MADE["os_hash_algo"],
             "os_hash_value": fields.MADE["os_hash_value"],
+            "image_properties": {
+                "type": "object",
+                "description": "Those that may leave with the image.",
+            },
         },
     }
+
+    optional_steps = ("RunScrubber", "ScrubImage")
 
     def plan(self, ctx: PlanContext) -> dict[str, Any]:
         """Choose the object's name, and refuse what could never work.
@@ -122,8 +134,9 @@ class ExportTask(TaskType):
         return [Lock(f"image:{ctx.input['image_id']}")]
 
     def build(self, ctx: BuildContext) -> flow.Flow:
-        """Build the chain of atoms, with ConvertImage only where asked."""
+        """Build the chain: read, scrub, convert where asked, check, send."""
         target = ctx.input.get("export_format")
+        skipped = ctx.plan.get("skip_steps", ())
         chain = linear_flow.Flow("export").add(
             read.ReadImage(ctx),
             inspect.InspectImage(
@@ -131,17 +144,29 @@ class ExportTask(TaskType):
             ),
         )
         image_file = "fetched"
+        if "RunScrubber" not in skipped:
+            chain.add(scrubber.RunScrubber(ctx, rebind={_FILE: image_file}))
+            image_file = "cleaned"
+        # A conversion writes nothing but the disk either.
         if target is not None:
-            chain.add(convert.ConvertImage(ctx, disk_format=target))
+            chain.add(
+                convert.ConvertImage(
+                    ctx, disk_format=target, rebind={"fetched": image_file}
+                )
+            )
             image_file = "converted"
+        elif "ScrubImage" not in skipped:
+            chain.add(scrub.ScrubImage(ctx, rebind={"fetched": image_file}))
+            image_file = "scrubbed"
         return chain.add(
+            scrub.ScrubProperties(ctx),
             *ctx.checks(image_file),
-            send.SendImage(ctx, rebind={"image_file": image_file}),
+            send.SendImage(ctx, rebind={_FILE: image_file}),
         )
 
     def result(self, results: Mapping[str, Any]) -> dict[str, Any]:
-        """Give what arrived, and where."""
+        """Give what arrived, where, and what may be known of it."""
         return {
-            name: results["sent"][name]
-            for name in self.result_schema["required"]
+            **results["sent"],
+            "image_properties": results["scrubbed_properties"],
         }

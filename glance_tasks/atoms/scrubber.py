@@ -42,6 +42,7 @@ class RunScrubber(plugin.Atom):
     """
 
     behaviour: ClassVar[plugin.Behaviour] = "idempotent"
+    in_work_dir: ClassVar[bool] = True
     default_provides = "cleaned"
 
     @property

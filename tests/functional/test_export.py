@@ -2,12 +2,15 @@
 """Exports: an image leaves, whole, verified, or nothing of it is left."""
 
 import hashlib
+import shutil
+import subprocess
 
 import pytest
 
 import glance_tasks as gt
 from glance_tasks.testing import http_sink
 from glance_tasks_flows import cloning
+from glance_tasks_flows import deleting
 from glance_tasks_flows import exporting
 from tests.support import derived
 from tests.support import engines
@@ -20,8 +23,10 @@ SIZE = 4 * MIB
 TYPES = {
     "export": exporting.ExportTask,
     "clone": cloning.CloneTask,
+    "delete": deleting.DeleteTask,
     "line": task_types.LineTask,
 }
+INHERITED = {"name": "source", "min_disk": 0, "min_ram": 0, "tags": []}
 ABSENT = "5b1f0b0e-6f7c-4a57-8d0e-1f5d0b1c2a3b"
 
 
@@ -52,7 +57,13 @@ def source(tmp_path, engine):
     images.disk(tmp_path / "disk", SIZE)
     path = tmp_path / "disk.qcow2"
     images.made(path, tmp_path / "disk", "-O", "qcow2")
-    return derived.publish(engine, path, "qcow2", SIZE)
+    return derived.publish(
+        engine,
+        path,
+        "qcow2",
+        SIZE,
+        properties={"os_distro": "debian", "base_image_ref": "x"},
+    )
 
 
 @pytest.fixture
@@ -76,7 +87,14 @@ def stored(engine, image):
         return file.read()
 
 
-def test_an_image_is_sent_as_it_is(engine, source, outside):
+@pytest.fixture
+def unscrubbed(engine):
+    engine.conf.set_override(
+        "skip_steps", ["export:ScrubImage"], "glance_tasks"
+    )
+
+
+def test_an_image_is_sent_as_it_is(engine, source, outside, unscrubbed):
     task = run(engine, source, f"file://{outside}")
 
     assert task.status == "success", task.message
@@ -92,6 +110,7 @@ def test_an_image_is_sent_as_it_is(engine, source, outside):
         "checksum": source.checksum,
         "os_hash_algo": "sha512",
         "os_hash_value": source.os_hash_value,
+        "image_properties": {"os_distro": "debian", **INHERITED},
     }
     assert importing.left(engine.area.root) == []
 
@@ -113,7 +132,33 @@ def test_two_exports_under_one_prefix_are_two_objects(engine, source, outside):
     assert len(list(outside.iterdir())) == 2
 
 
-def test_an_image_is_put_to_a_temporary_address(engine, source, sink):
+def test_what_is_not_of_the_disk_does_not_leave(
+    engine, source, outside, tmp_path
+):
+    file = tmp_path / "with-snapshot.qcow2"
+    shutil.copy(tmp_path / "disk.qcow2", file)
+    canary = b"c4n4ry" * 1000
+    (tmp_path / "canary").write_bytes(canary)
+    for words in (
+        ["qemu-io", "-c", f"write -s {tmp_path / 'canary'} 0 6000", str(file)],
+        ["qemu-img", "snapshot", "-c", "before", str(file)],
+        ["qemu-io", "-c", "write -P 7 0 65536", str(file)],
+    ):
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    image = derived.publish(engine, file, "qcow2", SIZE)
+
+    task = run(engine, image, f"file://{outside}")
+
+    assert task.status == "success", task.message
+    (sent,) = outside.iterdir()
+    assert b"c4n4ry" in file.read_bytes()
+    assert b"c4n4ry" not in sent.read_bytes()
+    assert images.same_disk(file, "qcow2", sent, "qcow2")
+
+
+def test_an_image_is_put_to_a_temporary_address(
+    engine, source, sink, unscrubbed
+):
     task = run(engine, source, sink.uri("/a?temp_url_sig=c4n4ry&x=1"))
 
     assert task.status == "success", task.message
@@ -223,3 +268,24 @@ def test_exports_and_clones_go_side_by_side(engine, source, outside):
 
     ended = [engine.get(task.id).status for task in (*exports, clone)]
     assert ended == ["success"] * 3
+
+
+def test_an_image_cannot_be_deleted_while_it_is_exported(
+    engine, source, outside
+):
+    given = {"image_id": source.id}
+    export = engine.submit(
+        "export", {**given, "export_to": f"file://{outside}"}, owner="project"
+    )
+    clone = engine.submit("clone", given, owner="project")
+
+    with pytest.raises(gt.TaskConflict, match=f"export, task {export.id}"):
+        engine.submit("delete", given, owner="project")
+    engines.run_all(engine)
+    delete = engine.submit("delete", given, owner="project")
+    engines.run_all(engine)
+
+    ended = [engine.get(t.id).status for t in (export, clone, delete)]
+    assert ended == ["success"] * 3
+    with pytest.raises(gt.ImageNotFound):
+        engine.catalogue.get(source.id)
