@@ -9,13 +9,13 @@ from typing import Any
 
 from taskflow import engines
 from taskflow import states
-from taskflow.types import failure as taskflow_failure
 
 from glance_tasks import boards
 from glance_tasks import building
 from glance_tasks import exceptions
 from glance_tasks import executor
 from glance_tasks import logs
+from glance_tasks import outcome
 from glance_tasks import recovery
 from glance_tasks import registry
 from glance_tasks import reporting
@@ -30,8 +30,6 @@ from glance_tasks.persistence import repository
 from glance_tasks.secrets import vault
 
 LOG = logging.getLogger(__name__)
-
-_ENDED = frozenset({states.SUCCESS, states.REVERTED, states.FAILURE})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -247,7 +245,7 @@ class Run:
     ) -> Any:
         """Run the flow to its end, unless it is there; give its detail."""
         detail = backend.load(built.flow.name)
-        if detail.state not in _ENDED:
+        if detail.state not in outcome.ENDED:
             options = (
                 {"engine": "parallel", "executor": self._pool}
                 if parallel
@@ -299,7 +297,7 @@ class Run:
         except Exception:  # the first of two places
             # What failed is in the checkpoints; what did not get there broke
             # TaskFlow itself, and nothing was undone.
-            if not _has_ended(engine.storage.get_flow_state(), detail):
+            if not outcome.has_ended(engine.storage.get_flow_state(), detail):
                 raise
             LOG.debug("Task %s failed", self._task.id, exc_info=True)
         finally:
@@ -309,19 +307,11 @@ class Run:
     # --- the outcome ---------------------------------------------------------
 
     def _conclude(self, detail: Any, built: building.Built) -> None:
-        atoms = list(detail)
-        # What a retry controller had undone keeps its failure until it runs
-        # again; that is no longer why the flow failed.
-        failed = [
-            a
-            for a in atoms
-            if a.state != states.PENDING and (a.failure or a.revert_failure)
-        ]
         if detail.state == states.SUCCESS:
-            last = next(a for a in atoms if a.name == "CheckResult")
+            last = next(atom for atom in detail if atom.name == "CheckResult")
             self._end(result=last.results)
         else:
-            self._end(failure=_cause(failed, _not_undone(atoms, built)))
+            self._end(failure=outcome.failure(detail, built.graph))
 
     def _end(
         self,
@@ -359,46 +349,3 @@ class Run:
 
 def _ended_as(failure: task.Failure | None) -> str:
     return f"failure ({failure.code})" if failure else "success"
-
-
-def _has_ended(state: str, detail: Any) -> bool:
-    """Tell a flow that came to its end from one that broke on the way."""
-    if state == states.FAILURE:
-        return any(atom.revert_failure for atom in detail)
-    return state in _ENDED
-
-
-def _not_undone(atoms: list[Any], built: building.Built) -> list[str]:
-    """Name the atoms whose effects stay where the undoing was stopped.
-
-    What the others leave is in the work directory, which goes.
-    """
-    leaving = {node.name for node in built.graph.nodes if node.leaves}
-    return [
-        atom.name
-        for atom in atoms
-        if atom.state == states.SUCCESS and atom.name in leaving
-    ]
-
-
-def _cause(failed: list[Any], not_undone: list[str]) -> task.Failure:
-    """Give the first failure, and what could not be undone."""
-    stored = [
-        failures.reduce(a.failure, a.name)
-        for a in failed
-        if isinstance(a.failure, taskflow_failure.Failure)
-    ]
-    if not stored:
-        return failures.of_error(RuntimeError("the flow ended without a word"))
-    first = min(stored, key=lambda kept: kept["at"])
-    undone = [
-        failures.reduce(a.revert_failure, a.name)["failure"]
-        for a in failed
-        if a.revert_failure
-    ]
-    left = [f"{f['step']}: {f['summary']}" for f in undone]
-    # Where one cannot be undone TaskFlow stops; those before it stay done.
-    left += [f"{name}: was not undone" for name in not_undone]
-    return dataclasses.replace(
-        task.Failure.from_dict(first["failure"]), left_behind=tuple(left)
-    )

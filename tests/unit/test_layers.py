@@ -41,7 +41,7 @@ TYPES = BASE | words("plugin registry schema graph")
 RUN = DATA | STATE | TYPES | words("opts atoms listeners")
 RUNNING = words("engine runner conductor reaper")
 RUNNING |= words("building planning presence recovery reporting")
-RUNNING |= words("collaborators executor stopping stores workdir")
+RUNNING |= words("collaborators executor outcome stopping stores workdir")
 RUN |= RUNNING | words("keyring logs secrets")
 ALL = RUN | words("adapters views api cmd testing")
 
