@@ -102,6 +102,20 @@ def test_keystone_leads_to_the_store_of_a_region(
     assert len(double.asked) == 1
 
 
+@pytest.mark.parametrize(
+    "url", ["http://169.254.169.254/v1/a", "http://10.0.0.1/", "file:///etc"]
+)
+def test_a_catalogue_leads_only_where_the_rules_allow(swift, file, url):
+    with keystone.Keystone(IDENTITIES["password"], url, ["t"]) as double:
+        given = {**PASSWORD, "auth_url": double.auth_url, "region": "north"}
+        parcel = swifts.parcel("swift://c/x", file, given)
+
+        with pytest.raises(exceptions.SendError) as caught:
+            swifts.send(parcel, file)
+
+    assert caught.value.code == "destination_not_allowed"
+
+
 def test_a_token_that_has_ended_is_renewed_once(
     swift, account, file, container
 ):

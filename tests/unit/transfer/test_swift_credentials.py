@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which addresses and credentials for Swift are taken, asking nobody."""
 
+import hypothesis
+from hypothesis import strategies
 import pytest
 
 from glance_tasks import exceptions
 from glance_tasks import ports
+from glance_tasks.transfer.swift import address
 from tests.support import swift
 
 TOKEN = {"token": "t", "storage_url": "http://127.0.0.1/v1/a"}
@@ -165,6 +168,16 @@ def test_what_is_no_place_in_swift_is_refused(uri):
 )
 def test_an_object_lies_under_its_prefix(prefix, location):
     assert swift.sending().location(prefix, "na me") == location
+
+
+@hypothesis.given(strategies.text(min_size=1, max_size=300))
+def test_any_name_comes_back_as_it_was_or_is_refused(name):
+    try:
+        location = swift.sending().location("swift://c/p", name)
+    except exceptions.SendError as error:
+        assert error.code == "destination_not_allowed"
+    else:
+        assert address.parse_object(location).name == f"p/{name}"
 
 
 def parcel(uri, size):
