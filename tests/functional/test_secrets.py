@@ -215,6 +215,22 @@ def test_a_task_waits_for_a_key_that_is_not_here(engine, world):
     assert engine.run(task.id).status is gt.Status.SUCCESS
 
 
+def test_a_task_waits_for_the_key_of_its_address_before_any_atom_runs(
+    engine, world
+):
+    task = engine.submit("secret", world.given(source=secret_types.address()))
+    right = engine.secret_store.ring()
+    rekey(engine, keyring.new_key())
+
+    gt.Conductor(engine, max_tasks=1).run_one(task.id)
+
+    assert right.first in engine.get(task.id).queue_reason
+    assert world.journal() == []
+    engine.secret_store._ring = right
+    engine.board.wake(0.0)
+    assert engine.run(task.id).status is gt.Status.SUCCESS
+
+
 def test_a_row_moved_to_another_task_is_of_no_use(engine, world):
     rich, poor = submit(engine, world), submit(engine, world)
     table = models.SECRETS
