@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ways in and out for bytes."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+import dataclasses
+import pathlib
+from typing import Any
+from typing import Protocol
+
+from glance_tasks.ports import running
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fetched:
+    """What a fetch left behind.
+
+    :ivar size: in bytes
+    :ivar digests: algorithm name to lower-case hexadecimal
+    :ivar refetched: bytes asked for again because an earlier run was cut
+    """
+
+    size: int
+    digests: Mapping[str, str]
+    refetched: int = 0
+
+
+class Fetcher(Protocol):
+    """The one guarded way in for bytes from elsewhere."""
+
+    def preflight(self, uri: str) -> None:
+        """Check what can be known of ``uri`` without asking anybody.
+
+        :raises FetchError: when its scheme, port, address or path is refused
+        """
+
+    def fetch(
+        self,
+        uri: str,
+        path: pathlib.Path,
+        *,
+        algorithms: Sequence[str],
+        max_bytes: int,
+        stop: running.StopSignal,
+        progress: running.Progress,
+        credentials: Mapping[str, Any] | None = None,
+    ) -> Fetched:
+        """Bring the bytes of ``uri`` to ``path``, going on where a cut left.
+
+        The ledger of what is verified lies beside ``path``.
+
+        :param credentials: as the scheme of ``uri`` asks for them
+        :param algorithms: digests to compute while the bytes pass
+        :raises FetchError: when they cannot be had
+        :raises DiskFull: when there is no room for them
+        """
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Parcel:
+    """What is to be sent and where to; the same in every run of its task.
+
+    :ivar uri: of the object that is to be
+    :ivar token: what tells objects of this task from others'
+    :ivar size: of the object, in bytes
+    :ivar md5: of the object, lower-case hexadecimal
+    :ivar overwrite: whether an object that is there may be replaced
+    :ivar credentials: as the scheme asks for them; None where the address
+        itself is the permission
+    """
+
+    uri: str = dataclasses.field(repr=False)
+    token: str
+    size: int
+    md5: str
+    overwrite: bool = False
+    credentials: Mapping[str, Any] | None = dataclasses.field(
+        default=None, repr=False
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sent:
+    """What has arrived at a destination, verified there.
+
+    :ivar size: of the object, in bytes
+    :ivar sent: bytes that this run sent; less after a cut
+    """
+
+    uri: str = dataclasses.field(repr=False)
+    size: int
+    sent: int
+
+
+class Sender(Protocol):
+    """The one guarded way out for bytes."""
+
+    def location(self, uri: str, name: str) -> str:
+        """Give the address of an object ``name`` under the prefix ``uri``.
+
+        Where an address stands for one object alone, it is that.
+
+        :raises SendError: when its scheme is refused
+        """
+
+    def preflight(
+        self, uri: str, credentials: Mapping[str, Any] | None = None
+    ) -> None:
+        """Check what can be known of ``uri`` without asking anybody.
+
+        :raises SendError: when it is refused, or these credentials are not
+            what its scheme asks for
+        """
+
+    def send(
+        self,
+        parcel: Parcel,
+        path: pathlib.Path,
+        *,
+        stop: running.StopSignal,
+        progress: running.Progress,
+        fence: running.Fence,
+    ) -> Sent:
+        """Send the file, going on where a cut left; it appears whole.
+
+        :raises SendError: when it has not arrived, or another object is there
+        :raises ChecksumMismatch: when the file is not what was announced
+        """
+
+    def remove(self, parcel: Parcel, *, stop: running.StopSignal) -> None:
+        """Remove what :meth:`send` left at the destination, whole or half.
+
+        Removing what is not there is no error; what another made stays.
+
+        :raises SendError: when something of ours stays
+        """
