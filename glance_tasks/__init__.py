@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from glance_tasks.conductor import Conductor as Conductor
+    from glance_tasks.context import BuildContext as BuildContext
+    from glance_tasks.context import Limits as Limits
+    from glance_tasks.context import PlanContext as PlanContext
     from glance_tasks.engine import TaskEngine as TaskEngine
     from glance_tasks.exceptions import ArchiveError as ArchiveError
     from glance_tasks.exceptions import BrokenPlugin as BrokenPlugin
@@ -52,9 +55,6 @@ if TYPE_CHECKING:
     from glance_tasks.opts import list_opts as list_opts
     from glance_tasks.opts import register_opts as register_opts
     from glance_tasks.plugin import Atom as Atom
-    from glance_tasks.plugin import BuildContext as BuildContext
-    from glance_tasks.plugin import Limits as Limits
-    from glance_tasks.plugin import PlanContext as PlanContext
     from glance_tasks.plugin import TaskType as TaskType
     from glance_tasks.ports import Artifact as Artifact
     from glance_tasks.ports import Image as Image
@@ -76,9 +76,9 @@ _WHERE = {
     "list_opts": "opts",
     "register_opts": "opts",
     "Atom": "plugin",
-    "BuildContext": "plugin",
-    "Limits": "plugin",
-    "PlanContext": "plugin",
+    "BuildContext": "context",
+    "Limits": "context",
+    "PlanContext": "context",
     "TaskType": "plugin",
     "Artifact": "ports",
     "Image": "ports",

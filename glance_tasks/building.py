@@ -10,6 +10,7 @@ from typing import cast
 from taskflow import flow as taskflow_flow
 from taskflow.patterns import linear_flow
 
+from glance_tasks import context
 from glance_tasks import exceptions
 from glance_tasks import graph
 from glance_tasks import location_speed
@@ -31,12 +32,12 @@ class Surroundings:
     store: ports.ImageStore
     fetcher: ports.Fetcher
     sender: ports.Sender
-    limits: plugin.Limits
+    limits: context.Limits
     stores: Mapping[str, ports.ImageStore] = dataclasses.field(
         default_factory=dict
     )
-    scrubbing: plugin.Scrubbing = dataclasses.field(
-        default_factory=plugin.Scrubbing
+    scrubbing: context.Scrubbing = dataclasses.field(
+        default_factory=context.Scrubbing
     )
     projects: ports.ProjectDirectory | None = None
     speeds: location_speed.SpeedBook = dataclasses.field(
@@ -74,7 +75,7 @@ class CheckResult(plugin.Atom):
     def __init__(
         self,
         task_type: plugin.TaskType,
-        ctx: plugin.BuildContext,
+        ctx: context.BuildContext,
         **kwargs: Any,
     ) -> None:
         """Check the results of ``task_type``."""
@@ -117,7 +118,7 @@ def build(
         "fence": None,
         "events": None,
     }
-    ctx = plugin.BuildContext(
+    ctx = context.BuildContext(
         task=held,
         catalogue=shared.catalogue,
         store=shared.store,
@@ -155,7 +156,7 @@ def injected(held: task.Task) -> dict[str, Any]:
 
 
 def _flow_of(
-    task_type: plugin.TaskType, ctx: plugin.BuildContext
+    task_type: plugin.TaskType, ctx: context.BuildContext
 ) -> taskflow_flow.Flow:
     try:
         flow = task_type.build(ctx)
@@ -175,7 +176,7 @@ def _flow_of(
     return flow
 
 
-def _give_context(flow: taskflow_flow.Flow, ctx: plugin.BuildContext) -> None:
+def _give_context(flow: taskflow_flow.Flow, ctx: context.BuildContext) -> None:
     """Let atoms made without a context look at the stop signal too."""
     for node, _ in flow.iter_nodes():
         if isinstance(node, taskflow_flow.Flow):

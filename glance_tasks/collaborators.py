@@ -7,8 +7,8 @@ from oslo_config import cfg
 import sqlalchemy as sa
 from stevedore import driver
 
+from glance_tasks import context
 from glance_tasks import exceptions
-from glance_tasks import plugin
 from glance_tasks import ports
 from glance_tasks import registry
 from glance_tasks.transfer import fetcher as transfer_fetcher
@@ -44,9 +44,9 @@ def adapter(
         ) from error
 
 
-def limits(conf: cfg.ConfigOpts) -> plugin.Limits:
+def limits(conf: cfg.ConfigOpts) -> context.Limits:
     """Give what one task may use at most."""
-    return plugin.Limits(
+    return context.Limits(
         max_bytes=conf.glance_tasks_fetch.max_bytes,
         max_virtual_size=conf.glance_tasks_convert.max_virtual_size,
         convert_min_rate=conf.glance_tasks_convert.min_rate,
@@ -58,10 +58,10 @@ def limits(conf: cfg.ConfigOpts) -> plugin.Limits:
     )
 
 
-def scrubbing(conf: cfg.ConfigOpts) -> plugin.Scrubbing:
+def scrubbing(conf: cfg.ConfigOpts) -> context.Scrubbing:
     """Give how images that leave are scrubbed."""
     group = conf.glance_tasks_scrub
-    return plugin.Scrubbing(
+    return context.Scrubbing(
         keep_properties=tuple(group.keep_properties),
         remove_properties=tuple(group.remove_properties),
         command=tuple(group.command),

@@ -18,6 +18,7 @@ import uuid
 from oslo_config import cfg
 
 from glance_tasks import building
+from glance_tasks import context
 from glance_tasks import exceptions
 from glance_tasks import plugin
 from glance_tasks import ports
@@ -188,7 +189,7 @@ def _checked(
 
 
 def _locks(
-    task_type: plugin.TaskType, type_name: str, ctx: plugin.PlanContext
+    task_type: plugin.TaskType, type_name: str, ctx: context.PlanContext
 ) -> tuple[task.Lock, ...]:
     """Give the locks that a planned task is to have.
 
@@ -210,8 +211,8 @@ def _context(
     drafted: task.Task,
     skipped: Iterable[str],
     secrets: Mapping[str, Any],
-) -> plugin.PlanContext:
-    return plugin.PlanContext(
+) -> context.PlanContext:
+    return context.PlanContext(
         task_id=drafted.id,
         owner=drafted.owner,
         input=drafted.input,
@@ -230,7 +231,7 @@ def _context(
 
 
 def _own_plan(
-    task_type: plugin.TaskType, type_name: str, ctx: plugin.PlanContext
+    task_type: plugin.TaskType, type_name: str, ctx: context.PlanContext
 ) -> dict[str, Any]:
     whose = f"plan() of {type_name!r}"
     with _blaming(whose):

@@ -3,8 +3,8 @@
 
 from typing import Any
 
+from glance_tasks import context
 from glance_tasks import exceptions
-from glance_tasks import plugin
 from glance_tasks import ports
 from glance_tasks.atoms import inspect as inspect_atom
 from glance_tasks.atoms import rewriting
@@ -37,7 +37,7 @@ class ConvertImage(rewriting.Rewriting):
 
     def __init__(
         self,
-        ctx: plugin.BuildContext | None = None,
+        ctx: context.BuildContext | None = None,
         disk_format: str = "raw",
         *,
         verify: bool = False,

@@ -7,6 +7,7 @@ import logging
 import time
 from typing import Any
 
+from glance_tasks import context
 from glance_tasks import exceptions
 from glance_tasks import ledger
 from glance_tasks import locations
@@ -135,7 +136,7 @@ class CopyToStore(plugin.Atom):
 
     def __init__(
         self,
-        ctx: plugin.BuildContext | None = None,
+        ctx: context.BuildContext | None = None,
         *,
         store: str = "",
         key: str = "",

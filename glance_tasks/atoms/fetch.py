@@ -10,6 +10,7 @@ import re
 from typing import Any
 from typing import ClassVar
 
+from glance_tasks import context
 from glance_tasks import exceptions
 from glance_tasks import ledger
 from glance_tasks import plugin
@@ -57,7 +58,7 @@ class FetchImage(plugin.Atom):
 
     def __init__(
         self,
-        ctx: plugin.BuildContext | None = None,
+        ctx: context.BuildContext | None = None,
         *,
         digests: Sequence[str] = artifact.ALWAYS,
         **kwargs: Any,

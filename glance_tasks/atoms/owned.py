@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images that are there already, as far as a task's owner may use them."""
 
+from glance_tasks import context
 from glance_tasks import exceptions
-from glance_tasks import plugin
 from glance_tasks import ports
 
 
-def planned(ctx: plugin.PlanContext, *, hidden: bool = False) -> ports.Image:
+def planned(ctx: context.PlanContext, *, hidden: bool = False) -> ports.Image:
     """Give the image that ``image_id`` of the input names, for a ``plan``.
 
     One of another project is not there, unless the operator asks.
@@ -24,7 +24,7 @@ def planned(ctx: plugin.PlanContext, *, hidden: bool = False) -> ports.Image:
     return found
 
 
-def found(run: plugin.BuildContext, *, hidden: bool = False) -> ports.Image:
+def found(run: context.BuildContext, *, hidden: bool = False) -> ports.Image:
     """Give the image of a task that runs.
 
     :param hidden: whether it may be one that is not active

@@ -7,6 +7,7 @@ import dataclasses
 import logging
 from typing import Any
 
+from glance_tasks import context
 from glance_tasks import exceptions
 from glance_tasks import plugin
 from glance_tasks import ports
@@ -35,7 +36,7 @@ class RegisterImage(plugin.Atom):
 
     def __init__(
         self,
-        ctx: plugin.BuildContext | None = None,
+        ctx: context.BuildContext | None = None,
         *,
         container_format: str | None = None,
         **kwargs: Any,

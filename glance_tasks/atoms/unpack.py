@@ -9,6 +9,7 @@ import pathlib
 from typing import Any
 from typing import ClassVar
 
+from glance_tasks import context
 from glance_tasks import exceptions
 from glance_tasks import ledger
 from glance_tasks import plugin
@@ -48,7 +49,7 @@ class UnpackImage(plugin.Atom):
 
     def __init__(
         self,
-        ctx: plugin.BuildContext | None = None,
+        ctx: context.BuildContext | None = None,
         *,
         digests: Sequence[str] = artifact.ALWAYS,
         **kwargs: Any,

@@ -8,7 +8,8 @@ from typing import Any
 from typing import cast
 import uuid
 
-from glance_tasks import plugin
+# The function below has the module's name.
+from glance_tasks import context as contexts
 from glance_tasks import ports
 from glance_tasks import task
 from glance_tasks.testing import doubles
@@ -43,8 +44,8 @@ def context(
     task_input: Mapping[str, Any] | None = None,
     plan: Mapping[str, Any] | None = None,
     owner: str = "project",
-    limits: plugin.Limits | None = None,
-    scrubbing: plugin.Scrubbing | None = None,
+    limits: contexts.Limits | None = None,
+    scrubbing: contexts.Scrubbing | None = None,
     catalogue: ports.ImageCatalog | None = None,
     store: ports.ImageStore | None = None,
     stores: Mapping[str, ports.ImageStore] | None = None,
@@ -54,7 +55,7 @@ def context(
     stop: ports.StopSignal | None = None,
     fence: ports.Fence | None = None,
     events: ports.EventLog | None = None,
-) -> plugin.BuildContext:
+) -> contexts.BuildContext:
     """Give a context to make one atom with: ``FetchImage(context(tmp_path))``.
 
     Where nothing is given: progress and events are recorded, the stop signal
@@ -68,7 +69,7 @@ def context(
         in any case
     """
     work_dir.mkdir(parents=True, exist_ok=True)
-    return plugin.BuildContext(
+    return contexts.BuildContext(
         task=_task(task_input or {}, plan or {}, owner),
         work_dir=work_dir,
         catalogue=catalogue or cast(Any, NotGiven("catalogue")),
@@ -80,8 +81,8 @@ def context(
         stop=stop or doubles.NeverStop(),
         fence=fence or doubles.OpenFence(),
         events=events or doubles.RecordingEvents(),
-        limits=limits or plugin.Limits(),
-        scrubbing=scrubbing or plugin.Scrubbing(),
+        limits=limits or contexts.Limits(),
+        scrubbing=scrubbing or contexts.Scrubbing(),
     )
 
 

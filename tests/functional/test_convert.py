@@ -8,8 +8,8 @@ import pytest
 from taskflow import engines
 from taskflow.patterns import linear_flow
 
+from glance_tasks import context
 from glance_tasks import exceptions
-from glance_tasks import plugin
 from glance_tasks.atoms import convert
 from glance_tasks.atoms import inspect
 from glance_tasks.testing import contexts
@@ -207,7 +207,7 @@ def test_the_atoms_fit_together_in_a_flow(tmp_path):
 def test_an_inspection_goes_by_the_limit_of_the_run(tmp_path):
     fetched, _ = conversions.prepared(tmp_path, "qcow2")
     ctx = contexts.context(
-        tmp_path, limits=plugin.Limits(max_virtual_size=MIB)
+        tmp_path, limits=context.Limits(max_virtual_size=MIB)
     )
 
     with pytest.raises(exceptions.UnsafeImage) as caught:

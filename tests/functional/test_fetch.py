@@ -11,8 +11,8 @@ import time
 
 import pytest
 
+from glance_tasks import context
 from glance_tasks import exceptions
-from glance_tasks import plugin
 from glance_tasks import task
 from glance_tasks.atoms import fetch
 from glance_tasks.testing import contexts
@@ -203,7 +203,7 @@ def step(work_dir, *, max_bytes=1 << 40, fence=None, stop=None, **options):
         work_dir,
         fence=fence,
         stop=stop,
-        limits=plugin.Limits(max_bytes=max_bytes),
+        limits=context.Limits(max_bytes=max_bytes),
     )
     return fetch.FetchImage(ctx, **options)
 

@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
+from glance_tasks import context
 from glance_tasks import exceptions
-from glance_tasks import plugin
 from glance_tasks.atoms import scrubber
 from glance_tasks.testing import contexts
 from glance_tasks.testing import doubles
@@ -41,7 +41,7 @@ def prepared(tmp_path, disk_format="raw"):
 
 
 def atom_of(work_dir, *command, limits=None, **chosen):
-    rules = plugin.Scrubbing(command=command, **(limits or {}))
+    rules = context.Scrubbing(command=command, **(limits or {}))
     return scrubber.RunScrubber(
         contexts.context(work_dir, scrubbing=rules, **chosen)
     )

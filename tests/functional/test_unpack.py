@@ -6,8 +6,8 @@ import random
 
 import pytest
 
+from glance_tasks import context
 from glance_tasks import exceptions
-from glance_tasks import plugin
 from glance_tasks.atoms import unpack
 from glance_tasks.testing import contexts
 from glance_tasks.testing import doubles
@@ -202,7 +202,7 @@ def test_the_limits_of_the_service_are_kept(place, limits, code):
         RAW_ARCHIVES["xz"],
         "raw",
         import_from_archive="xz",
-        changes={"limits": plugin.Limits(**limits)},
+        changes={"limits": context.Limits(**limits)},
     )
 
     assert error.code == code

@@ -10,8 +10,8 @@ import sys
 import threading
 from typing import Any
 
+from glance_tasks import context
 from glance_tasks import merkle
-from glance_tasks import plugin
 from glance_tasks.atoms import convert
 from glance_tasks.atoms import scrub
 from glance_tasks.testing import contexts
@@ -34,7 +34,7 @@ WORDS = {
 
 
 def converted(
-    ctx: plugin.BuildContext,
+    ctx: context.BuildContext,
     target: str,
     fetched: Any,
     inspected: Any,

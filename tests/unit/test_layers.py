@@ -37,7 +37,7 @@ BASE = words("exceptions task ports redaction locations location_speed")
 PIECES = BASE | words("directio digest ledger merkle")
 DATA = PIECES | words("archive imagefile transfer")
 STATE = BASE | words("persistence boards")
-TYPES = BASE | words("plugin registry schema graph")
+TYPES = BASE | words("context plugin registry schema graph")
 RUN = DATA | STATE | TYPES | words("opts atoms listeners")
 RUNNING = words("engine runner conductor reaper")
 RUNNING |= words("building planning presence recovery reporting")
@@ -57,7 +57,9 @@ LAYERS = {
     "ports": Layer(words("exceptions task locations"), only=frozenset()),
     "redaction": Layer(frozenset(), only=words("oslo_utils")),
     "opts": Layer(frozenset(), only=words("oslo_config")),
-    "plugin": Layer(BASE, only=words("taskflow")),
+    # It names atoms where they are told of.
+    "context": Layer(BASE | words("plugin"), only=frozenset()),
+    "plugin": Layer(BASE | words("context"), only=words("taskflow")),
     "directio": Layer(frozenset(), only=frozenset()),
     "merkle": Layer(frozenset(), only=frozenset()),
     "digest": Layer(BASE | words("directio merkle"), only=frozenset()),
@@ -77,7 +79,7 @@ LAYERS = {
         never=FLOWS_AND_TABLES | words("oslo_config"),
     ),
     "atoms": Layer(
-        DATA | words("plugin"), never=words("sqlalchemy alembic oslo_db")
+        DATA | words("context plugin"), never=words("sqlalchemy alembic oslo_db")
     ),
     "persistence": Layer(BASE),
     "boards": Layer(BASE | words("persistence")),

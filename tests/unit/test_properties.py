@@ -4,8 +4,8 @@
 from oslo_config import cfg
 import pytest
 
+from glance_tasks import context
 from glance_tasks import opts
-from glance_tasks import plugin
 from glance_tasks.atoms import properties
 from glance_tasks.atoms import scrub
 from glance_tasks.testing import contexts
@@ -54,7 +54,7 @@ def test_by_default_nothing_leaves_that_tells_of_this_cloud():
 
 
 def test_the_step_goes_by_the_rules_of_its_run(tmp_path):
-    rules = plugin.Scrubbing(remove_properties=("os_*", "img_*"))
+    rules = context.Scrubbing(remove_properties=("os_*", "img_*"))
     ctx = contexts.context(tmp_path, scrubbing=rules)
 
     found = scrub.ScrubProperties(ctx).execute(image_properties=GIVEN)

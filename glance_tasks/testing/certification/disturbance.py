@@ -18,6 +18,7 @@ from typing import Any
 
 from taskflow import flow as taskflow_flow
 
+from glance_tasks import context
 from glance_tasks import exceptions
 from glance_tasks import plugin
 from glance_tasks import ports
@@ -124,7 +125,7 @@ def disturbed(
     """Give the type with ``disturbance`` around each atom that it builds."""
 
     def build(
-        self: plugin.TaskType, ctx: plugin.BuildContext
+        self: plugin.TaskType, ctx: context.BuildContext
     ) -> taskflow_flow.Flow:
         if ctx.stop is None:
             # It is only drawn or compared.
