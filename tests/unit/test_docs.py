@@ -15,6 +15,7 @@ import glance_tasks
 from glance_tasks import opts
 from glance_tasks import testing
 from glance_tasks.cmd import main
+from glance_tasks.opts import service
 from tests.support import documents
 
 ROOT = documents.ROOT
@@ -92,7 +93,7 @@ def settings():
 
 @pytest.mark.parametrize(("group", "name"), [*settings()])
 def test_an_option_that_is_shown_exists(group, name):
-    known = opts.STORE if "_store_" in group else opts.GROUPS[group]
+    known = service.STORE if "_store_" in group else opts.GROUPS[group]
     assert name in {option.dest for option in known}
 
 

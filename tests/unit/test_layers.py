@@ -79,7 +79,8 @@ LAYERS = {
         never=FLOWS_AND_TABLES | words("oslo_config"),
     ),
     "atoms": Layer(
-        DATA | words("context plugin"), never=words("sqlalchemy alembic oslo_db")
+        DATA | words("context plugin"),
+        never=words("sqlalchemy alembic oslo_db"),
     ),
     "persistence": Layer(BASE),
     "boards": Layer(BASE | words("persistence")),

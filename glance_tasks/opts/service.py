@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine, its conductors, and where they keep things."""
+
+from oslo_config import cfg
+from oslo_config import types
+
+ENGINE: list[cfg.Opt] = [
+    cfg.StrOpt(
+        "data_dir",
+        sample_default="~/.local/share/glance-tasks",
+        help="Directory under which everything lives that has no place of its"
+        " own: the SQLite database, the work directory and the directory"
+        " store. Unset: the environment variable GLANCE_TASKS_DATA_DIR, or"
+        " ~/.local/share/glance-tasks.",
+    ),
+    cfg.StrOpt(
+        "connection",
+        secret=True,
+        help="SQLAlchemy URL of the database, such as"
+        " postgresql+psycopg2://user@host/name or"
+        " mysql+pymysql://user@host/name. Unset: SQLite in data_dir, which is"
+        " brought up to date by itself; any other database is brought up to"
+        " date by 'glance-tasks db sync'.",
+    ),
+    cfg.StrOpt(
+        "work_dir",
+        help="Directory in which running tasks keep their files. It needs room"
+        " for max_tasks images in both formats. On the file system of the"
+        " store, finished images move there without being copied. Unset:"
+        " 'work' in data_dir.",
+    ),
+    cfg.StrOpt(
+        "store",
+        default="directory",
+        help="Name of the image store, an entry point of the group"
+        " glance_tasks.stores.",
+    ),
+    cfg.StrOpt(
+        "store_dir",
+        help="Directory of the 'directory' store. Unset: 'store' in data_dir.",
+    ),
+    cfg.ListOpt(
+        "stores",
+        default=[],
+        help="Several image stores, as NAME:STORE, such as fast:directory,"
+        " cheap:directory, where STORE is an entry point of the group"
+        " glance_tasks.stores and each is set up in a group of its own,"
+        " [glance_tasks_store_NAME]. The first is the one that new images go"
+        " to, and where those are that were made when there was only one."
+        " Unset: one without a name, of 'store'.",
+    ),
+    cfg.StrOpt(
+        "speed_file",
+        help="File in which this node remembers how fast the stores are, so"
+        " that a restart does not forget it; it may be deleted at any time."
+        " Unset: it is remembered in memory only.",
+    ),
+    cfg.StrOpt(
+        "catalogue",
+        default="sql",
+        help="Name of the image catalogue, an entry point of the group"
+        " glance_tasks.catalogues.",
+    ),
+    cfg.StrOpt(
+        "secret_store",
+        default="local",
+        help="Name of the store of secrets that tasks are given, an entry"
+        " point of the group glance_tasks.secret_stores: 'local' encrypts them"
+        " into the database, 'castellan' keeps them in Barbican or Vault."
+        " Change it when no task that has secrets is left.",
+    ),
+    cfg.FloatOpt(
+        "claim_ttl",
+        default=30.0,
+        min=1.0,
+        max=3600.0,
+        help="Seconds after which a conductor that gave no sign of life loses"
+        " its tasks to another one. It is renewed every third of that. Raise"
+        " it where the database stalls for long.",
+    ),
+    cfg.FloatOpt(
+        "poll_interval",
+        default=1.0,
+        min=0.05,
+        max=300.0,
+        help="Seconds an idle conductor waits before it looks for a task"
+        " again.",
+    ),
+    cfg.IntOpt(
+        "max_tasks",
+        default=2,
+        min=1,
+        max=256,
+        help="How many tasks one conductor runs at a time.",
+    ),
+    cfg.IntOpt(
+        "max_attempts",
+        default=5,
+        min=1,
+        max=1000,
+        help="How often in a row a task may lose its conductor to a crash"
+        " without having moved at all in between, before it is ended as"
+        " 'gave_up'. Crashes between which an atom finished or bytes were"
+        " saved do not count.",
+    ),
+    cfg.FloatOpt(
+        "task_time_to_live",
+        default=48.0,
+        min=0.0,
+        max=876000.0,
+        help="Hours after its end at which a task may be deleted by the"
+        " reaper; 0 lets the next reaping delete it. What the task made, such"
+        " as an image, stays. A change affects tasks that end later.",
+    ),
+    cfg.FloatOpt(
+        "failure_time_to_live",
+        min=0.0,
+        max=876000.0,
+        help="The same for tasks that failed, never less than"
+        " task_time_to_live. Unset: the same as task_time_to_live.",
+    ),
+    cfg.MultiOpt(
+        "skip_steps",
+        item_type=types.String(),
+        default=[],
+        help="Optional steps to leave out, as TYPE:STEP, such as"
+        " import:ConvertImage; may be given several times. 'glance-tasks type"
+        " show TYPE' lists them. Tasks already submitted keep their steps.",
+    ),
+    cfg.MultiOpt(
+        "checks",
+        item_type=types.String(),
+        default=[],
+        help="Check steps to add, as TYPE:CHECK, where CHECK is an entry point"
+        " of the group glance_tasks.checks; may be given several times. A"
+        " check that fails ends the task before the image can be seen.",
+    ),
+]
+
+SECRETS: list[cfg.Opt] = [
+    cfg.ListOpt(
+        "keys",
+        default=[],
+        secret=True,
+        help="Keys of the 'local' secret store, as ID:BASE64 of 32 bytes;"
+        " 'glance-tasks secret key' makes one. The first one encrypts, all of"
+        " them decrypt; 'glance-tasks secret rotate' has all secrets encrypted"
+        " with the first. Every host needs the same. Unset: the file"
+        " 'secret-keys' in data_dir, one key a line, which is made when it is"
+        " needed and serves one host.",
+    ),
+]
+
+#: Of each of several stores, in a group with its name.
+STORE: list[cfg.Opt] = [
+    cfg.StrOpt(
+        "dir",
+        help="Directory of a store that is one. Unset: 'store-NAME' in"
+        " data_dir.",
+    ),
+]
