@@ -15,7 +15,6 @@ import io
 import itertools
 import logging
 import os
-import re
 import threading
 from typing import Any
 
@@ -26,12 +25,11 @@ from botocore import configprovider
 from botocore import exceptions as aws_errors
 from botocore import session
 
-from glance_tasks import exceptions
 from glance_tasks import ports
 from glance_tasks.transfer import client
-from glance_tasks.transfer import endpoint
 from glance_tasks.transfer import rules
 from glance_tasks.transfer import s3_access
+from glance_tasks.transfer import s3_answer
 
 #: Seconds for which a signed address may be asked for.
 SIGNED_S = 900
@@ -43,18 +41,8 @@ _MAX_PAGES = 100
 # Ours say the same, or it is not for us to say.
 _NOT_SENT = frozenset({"user-agent", "expect", "connection"})
 
-_CODE = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_DENIED = frozenset({401, 403})
-_PASSING_STATUS = frozenset({408, 425, 429})
-_PASSING = frozenset(
-    {
-        # RequestTimeout: the body came too slowly. BadDigest: it was damaged
-        # on its way. The rest are others' requests in the way of ours.
-        *("RequestTimeout", "BadDigest", "SlowDown", "OperationAborted"),
-        "ConditionalRequestConflict",
-    }
-)
-_FULL = frozenset({"QuotaExceeded", "XMinioStorageFull"})
+# Answers that botocore takes for those of another region.
+_MOVED = frozenset({301, 302, 307})
 
 _CONFIG: Mapping[str, Any] = {
     # A signed address would have the older form in some regions.
@@ -69,20 +57,6 @@ _CONFIG: Mapping[str, Any] = {
     "use_dualstack_endpoint": False,
     "ignore_configured_endpoint_urls": True,
 }
-
-
-class Refused(exceptions.SendError):
-    """S3 has answered with an error that asking again does not mend.
-
-    :ivar status: of the answer
-    :ivar answer: S3's own word, such as ``NoSuchUpload``; where an answer has
-        no body it is the status
-    """
-
-    def __init__(self, text: str, code: str, status: int, answer: str) -> None:
-        """Keep what S3 said."""
-        super().__init__(text, code=code)
-        self.status, self.answer = status, answer
 
 
 class Piece(io.RawIOBase):
@@ -224,44 +198,53 @@ class S3Client:
 
     def call(
         self, operation: str, stop: ports.StopSignal, **asked: Any
-    ) -> Mapping[str, Any]:
+    ) -> s3_answer.Answer:
         """Ask for one operation, such as ``head_object``; give its answer.
 
         :raises Refused: when S3 answers with an error
+        :raises SendError: when the answer is none of S3's
         :raises Interrupted: when it is worth asking again
         :raises FetchError: when its address is not allowed
         """
         with self._asking(stop):
-            answer: Mapping[str, Any] = getattr(self._client, operation)(
-                **asked
-            )
-            return answer
+            found = getattr(self._client, operation)(**asked)
+        return s3_answer.Answer(found, self._shown)
 
-    def pages(
-        self, operation: str, stop: ports.StopSignal, **asked: Any
-    ) -> list[Mapping[str, Any]]:
-        """Ask for a listing; give all the answers it takes.
+    def entries(
+        self,
+        operation: str,
+        member: str,
+        stop: ports.StopSignal,
+        **asked: Any,
+    ) -> list[s3_answer.Answer]:
+        """Ask for a listing; give all entries of one of its members.
 
         :raises Refused: as :meth:`call`
         """
         with self._asking(stop):
             asking = self._client.get_paginator(operation).paginate(**asked)
-            found = list(itertools.islice(asking, _MAX_PAGES + 1))
-        if len(found) > _MAX_PAGES:
-            raise self._invalid("answers with a listing that does not end")
-        return found
+            pages = list(itertools.islice(asking, _MAX_PAGES + 1))
+        if len(pages) > _MAX_PAGES:
+            raise s3_answer.invalid(
+                self._shown, "answers with a list without an end"
+            )
+        return [
+            s3_answer.Answer(entry, self._shown)
+            for page in pages
+            for entry in page.get(member, ())
+        ]
 
     @contextlib.contextmanager
     def _asking(self, stop: ports.StopSignal) -> Iterator[None]:
         # botocore calls us back in this very thread.
-        self._asked.stop = stop
+        self._asked.stop, self._asked.status = stop, 0
         try:
             yield
         except aws_errors.ClientError as error:
-            raise self._refusal(error) from error
-        except aws_errors.BotoCoreError as error:
-            raise self._invalid(
-                f"answers as no S3 does: {type(error).__name__}"
+            raise s3_answer.refusal(self._shown, error) from error
+        except s3_answer.GARBLED as error:
+            raise s3_answer.garbled(
+                self._shown, self._asked.status, error
             ) from error
         finally:
             del self._asked.stop
@@ -277,41 +260,15 @@ class S3Client:
             headers=_sent(request.headers),
             body=body.view if isinstance(body, Piece) else body,
         )
+        self._asked.status = reply.status
+        if (
+            reply.status in _MOVED
+            and "x-amz-bucket-region" not in reply.headers
+        ):
+            # botocore asks where the bucket is, is answered the same, asks.
+            raise s3_answer.moved(self._shown, reply.status)
         return awsrequest.AWSResponse(
             request.url, reply.status, reply.headers, _Raw(reply.body)
-        )
-
-    # --- errors --------------------------------------------------------------
-
-    def _refusal(self, error: aws_errors.ClientError) -> exceptions.TaskError:
-        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
-        found = str(error.response.get("Error", {}).get("Code"))
-        # It is the server's text, and an owner reads it.
-        answer = found if _CODE.fullmatch(found) else "unknown"
-        said = f"answers {error.operation_name} with {status} {answer}"
-        if answer in _FULL or status == 507:
-            return self._refused(said, "destination_full", status, answer)
-        passing = status >= 500 and status != 501
-        if passing or status in _PASSING_STATUS or answer in _PASSING:
-            return endpoint.Interrupted(f"{self._shown} {said}")
-        if status in _DENIED:
-            said += "; expected credentials that may do that there"
-            return self._refused(said, "destination_denied", status, answer)
-        if answer == "NoSuchBucket":
-            said += "; expected a bucket that was made before"
-            return self._refused(said, "destination_not_found", status, answer)
-        if status == 301:
-            said += "; expected the region of the bucket in the credentials"
-        return self._refused(said, "destination_invalid", status, answer)
-
-    def _refused(
-        self, said: str, code: str, status: int, answer: str
-    ) -> Refused:
-        return Refused(f"{self._shown} {said}", code, status, answer)
-
-    def _invalid(self, said: str) -> exceptions.SendError:
-        return exceptions.SendError(
-            f"{self._shown} {said}", code="destination_invalid"
         )
 
 

@@ -12,6 +12,7 @@ from glance_tasks import redaction
 from glance_tasks.transfer import destination
 from glance_tasks.transfer import rules as fetch_rules
 from glance_tasks.transfer import s3_access
+from glance_tasks.transfer import s3_answer
 from glance_tasks.transfer import s3_client
 from glance_tasks.transfer import s3_upload
 
@@ -86,7 +87,7 @@ class S3Destination:
         free = found is None and not self._parcel.overwrite
         try:
             self._appear(parts, {"IfNoneMatch": "*"} if free else {}, stop)
-        except s3_client.Refused as error:
+        except s3_answer.Refused as error:
             self._explain(error, stop)
         self._upload.abort_strays(stop)
 
@@ -111,7 +112,7 @@ class S3Destination:
         try:
             self._upload.abort_all(stop)
             self._delete(stop)
-        except s3_client.Refused as error:
+        except s3_answer.Refused as error:
             # Without a bucket there is nothing.
             if error.code != "destination_not_found":
                 raise
@@ -132,7 +133,7 @@ class S3Destination:
                 self._put_whole(parts[0], only_if, stop)
             else:
                 self._upload.join(parts, only_if, stop)
-        except s3_client.Refused as error:
+        except s3_answer.Refused as error:
             # Servers that know no condition; it was looked just before.
             if not only_if or error.answer != "NotImplemented":
                 raise
@@ -157,7 +158,7 @@ class S3Destination:
         )
 
     def _explain(
-        self, error: s3_client.Refused, stop: ports.StopSignal
+        self, error: s3_answer.Refused, stop: ports.StopSignal
     ) -> None:
         """Say what a refusal to make the object means.
 
@@ -187,10 +188,10 @@ class S3Destination:
             code="destination_exists",
         )
 
-    def _head(self, stop: ports.StopSignal) -> Mapping[str, Any] | None:
+    def _head(self, stop: ports.StopSignal) -> s3_answer.Answer | None:
         try:
             return self._client.call("head_object", stop, **self._place)
-        except s3_client.Refused as error:
+        except s3_answer.Refused as error:
             # Also where there is no bucket: this answer has no body.
             if error.status == 404:
                 return None

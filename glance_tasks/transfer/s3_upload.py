@@ -16,6 +16,7 @@ from typing import Any
 from glance_tasks import exceptions
 from glance_tasks import ports
 from glance_tasks.transfer import destination
+from glance_tasks.transfer import s3_answer
 from glance_tasks.transfer import s3_client
 
 #: Bytes that every part has at least, but the last.
@@ -162,16 +163,16 @@ class S3Upload:
 
     def _ours(self, stop: ports.StopSignal) -> list[str]:
         """Give the open uploads of ours, the oldest first."""
-        pages = self._client.pages(
+        entries = self._client.entries(
             "list_multipart_uploads",
+            "Uploads",
             stop,
             Bucket=self._place["Bucket"],
             Prefix=self._place["Key"],
         )
         found = [
-            (entry["Initiated"], entry["UploadId"])
-            for page in pages
-            for entry in page.get("Uploads", ())
+            (entry["Initiated"], str(entry["UploadId"]))
+            for entry in entries
             if entry["Key"] == self._place["Key"]
         ]
         return [
@@ -183,7 +184,7 @@ class S3Upload:
     def _is_marked(self, upload: str, stop: ports.StopSignal) -> bool:
         try:
             return self._mark in self._parts(upload, stop)
-        except s3_client.Refused as error:
+        except s3_answer.Refused as error:
             if error.answer == "NoSuchUpload":
                 return False
             raise
@@ -229,13 +230,12 @@ class S3Upload:
     def _parts(
         self, upload: str, stop: ports.StopSignal
     ) -> list[destination.Part]:
-        pages = self._client.pages(
-            "list_parts", stop, **self._place, UploadId=upload
+        entries = self._client.entries(
+            "list_parts", "Parts", stop, **self._place, UploadId=upload
         )
         return [
             destination.Part(entry["PartNumber"], entry["Size"], md5_of(entry))
-            for page in pages
-            for entry in page.get("Parts", ())
+            for entry in entries
         ]
 
     def _abort(self, upload: str, stop: ports.StopSignal) -> None:
@@ -243,6 +243,6 @@ class S3Upload:
             self._client.call(
                 "abort_multipart_upload", stop, **self._place, UploadId=upload
             )
-        except s3_client.Refused as error:
+        except s3_answer.Refused as error:
             if error.answer != "NoSuchUpload":
                 raise

@@ -134,7 +134,6 @@ def test_an_object_that_is_another_is_not_taken_for_sent(bucket, large, lie):
         (507, "XMinioStorageFull", "destination_full"),
         (400, "InvalidRequest", "destination_invalid"),
         (501, "NotImplemented", "destination_invalid"),
-        (301, "PermanentRedirect", "destination_invalid"),
         (503, "SlowDown", "destination_unavailable"),
         (400, "RequestTimeout", "destination_unavailable"),
     ],
@@ -229,6 +228,22 @@ def test_no_redirect_leads_elsewhere(bucket, small):
 
     assert made == []
     assert "169.254" not in text
+
+
+@pytest.mark.parametrize("status", [301, 302, 307])
+def test_a_bucket_that_is_elsewhere_is_asked_for_once(bucket, small, status):
+    asked_for = []
+
+    def redirect(asked, ask):
+        asked_for.append(asked)
+        return client.Reply(status, {"location": "http://169.254.1.1/"}, b"")
+
+    text = s3.fails(
+        bucket.parcel(small), small, "destination_invalid", alter=redirect
+    )
+
+    assert "endpoint_url and the region" in text
+    assert len(asked_for) == 1
 
 
 def test_no_log_has_what_lets_in(bucket, large, caplog):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Uploads to S3 whose process is killed with SIGKILL, at random moments."""
+"""Uploads to S3 whose process is killed or frozen, at random moments."""
 
 from collections.abc import Iterator
 import dataclasses
@@ -7,12 +7,14 @@ import json
 import os
 import pathlib
 import random
+import signal
 import subprocess
 import sys
 import time
 
 import pytest
 
+from glance_tasks.testing.certification import processes
 from tests.support import cutting
 from tests.support import importing
 from tests.support import s3
@@ -28,7 +30,11 @@ WIDTH = s3.allowing().parts_at_once
 SENDER = """
 import json, os, pathlib, sys
 from glance_tasks import ports
+from glance_tasks.transfer import patience
 from tests.support import s3
+
+# moto answers 500 where it should say that there is no such upload.
+patience._PAUSES_S = (0.0,) * 5
 
 def tell(asked, ask):
     if asked.part:
@@ -115,6 +121,28 @@ def test_an_upload_goes_on_after_a_kill(bucket, tmp_path, chooser):
     parcel, begun = send_under_fire(bucket, path, 1, 2, chooser)
 
     check_end(bucket, parcel, begun, 1, tmp_path)
+
+
+def test_a_process_that_thaws_harms_nothing(bucket, tmp_path, chooser):
+    path = tmp_path / "disk"
+    importing.noise_file(path, 11 << 20)
+    parcel = bucket.parcel(path)
+    frozen = start(parcel, path)
+    begun = frozen.begun()
+    for _ in range(chooser.randint(1, 2)):
+        next(begun)
+    processes.freeze(frozen.process)
+    try:
+        s3.send(parcel, path)
+    finally:
+        frozen.process.send_signal(signal.SIGCONT)
+        frozen.process.wait()
+        frozen.process.stdout.close()
+
+    assert bucket.objects() == {f"out/disk-{s3.TOKEN}": parcel.size}
+    fetched = s3.fetch(parcel.uri, tmp_path / "read", parcel.credentials)
+    assert fetched.digests["md5"] == parcel.md5
+    assert bucket.uploads() == []
 
 
 @pytest.mark.soak

@@ -168,7 +168,7 @@ def test_a_listing_without_an_end_is_not_read_for_ever():
         )
         return client.Reply(200, {}, text.encode())
 
-    with pytest.raises(exceptions.SendError, match="does not end") as caught:
+    with pytest.raises(exceptions.SendError, match="without an end") as caught:
         remove(LOGIN | OURS, endless)
 
     assert caught.value.code == "destination_invalid"
