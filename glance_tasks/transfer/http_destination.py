@@ -51,6 +51,7 @@ class HttpDestination:
         self._shown = redaction.plain_uri(parcel.uri)
         self._target = rules.target(parcel.uri)
         self._request: client.Request | None = None
+        self._last = memoryview(b"")
         # What the answer to the PUT said of the object.
         self._answered: str | None = None
 
@@ -61,14 +62,26 @@ class HttpDestination:
     def put(
         self, part: destination.Part, data: memoryview, stop: ports.StopSignal
     ) -> None:
-        """Send the next piece of the body."""
+        """Send the next piece of the body; the last one waits.
+
+        With it the object is there, so it is :meth:`complete`'s to send.
+        """
         if part.number == 1:
             self.close()
             self._request = self._begin(stop)
+        if part.number * self.part_size >= self._parcel.size:
+            self._last = data
+        else:
+            self._send(data)
+
+    def _requested(self) -> client.Request:
         if self._request is None:
             raise exceptions.SendError(f"{self._shown} cut the transfer")
+        return self._request
+
+    def _send(self, data: memoryview) -> None:
         try:
-            self._request.send(data)
+            self._requested().send(data)
         except BaseException:
             # Also a stop: the rest of the body will not follow.
             self.close()
@@ -88,11 +101,10 @@ class HttpDestination:
     def complete(
         self, parts: Sequence[destination.Part], stop: ports.StopSignal
     ) -> None:
-        """Read the answer to the PUT."""
-        if self._request is None:
-            raise exceptions.SendError(f"{self._shown} cut the transfer")
+        """Send the last piece, and read the answer to the PUT."""
+        self._send(self._last)
         try:
-            reply = self._request.reply()
+            reply = self._requested().reply()
         finally:
             self.close()
         if reply.status not in _TAKEN:
