@@ -6,7 +6,9 @@ import json
 import pytest
 
 from glance_tasks import exceptions
+from glance_tasks.testing.certification import case
 from glance_tasks.testing.certification import certifier
+from glance_tasks.testing.certification import grounds
 from glance_tasks.testing.certification import kinds
 from glance_tasks.testing.certification import patience
 from glance_tasks.testing.certification import subject
@@ -67,6 +69,19 @@ def test_arms_side_by_side_begin_again_with_what_they_lost():
     assert done.counts[1].made == 2
 
 
+def test_a_type_that_works_on_an_image_finds_one():
+    given = {"image_id": "00000000-0000-4000-8000-000000000002"}
+    place = "glance_tasks_flows.cloning:CloneTask"
+    places = grounds.Grounds(subject.Subject("clone", (given,), place))
+
+    with places.opened():
+        clone = case.Case(places, given)
+        faults = clone.look()
+
+    assert faults == []
+    assert f"image {given['image_id']}" in clone.reference.before
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize(
     "task_type", [flawed_types.Good, flawed_types.GoodInParallel]
@@ -91,9 +106,10 @@ def test_a_flawed_type_fails_the_whole_certification(task_type):
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize("name", ["import", "convert", "clone"])
 @pytest.mark.parametrize("database", ["sqlite", "postgresql", "mysql"])
-def test_import_is_certified(database):
-    done = certifier.certify("import", database=database)
+def test_what_we_ship_is_certified(database, name):
+    done = certifier.certify(name, database=database)
 
     print(*done.lines(), sep="\n")
     assert done.faults == ()

@@ -69,13 +69,6 @@ def test_disks_that_differ_exit_with_1_and_name_the_block(here, tmp_path):
     assert told["differs_at_byte"] == 33 * 65_536
 
 
-def test_a_format_that_is_told_is_held_to(here, tmp_path):
-    code, said = ask(here, tmp_path / "disk", "--disk-format", "qcow2")
-
-    assert code == 1
-    assert "declared qcow2" in said
-
-
 def test_a_hostile_file_is_not_opened(here, tmp_path):
     (tmp_path / "bad").write_bytes(
         crafted.qcow2(backing_file_offset=0x200, backing_file_size=11)
@@ -85,10 +78,3 @@ def test_a_hostile_file_is_not_opened(here, tmp_path):
 
     assert code == 1
     assert "backing" in said
-
-
-def test_what_is_neither_a_file_nor_an_image_is_told(here):
-    code, said = ask(here, "5b1f0b0e-6f7c-4a57-8d0e-1f5d0b1c2a3b")
-
-    assert code == 2
-    assert "there is no image" in said

@@ -133,7 +133,9 @@ def killed_when(home, task_id, pattern):
         return process.wait() == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("target", ["raw", "qcow2"])
+@pytest.mark.parametrize(
+    "target", ["raw", pytest.param("qcow2", marks=pytest.mark.soak)]
+)
 def test_a_killed_conversion_goes_on_and_comes_out_right(
     tmp_path: pathlib.Path, target
 ):

@@ -34,7 +34,8 @@ def client(server):
 def status(offset, *extents):
     """Give a reply: lengths, and whether there are zeros."""
     data = b"".join(
-        struct.pack(">II", length, 3 if zeros else 0)
+        # What is a hole and not said to be zeros may hold anything.
+        struct.pack(">II", length, 2 if zeros else 1)
         for length, zeros in extents
     )
     return nbd_server.chunk(5, offset, b"\0\0\0\1" + data)
