@@ -135,6 +135,30 @@ def test_a_retry_takes_the_locks_again(engine, submit):
     assert held(engine) == [("image:1", again.id, True)]
 
 
+# --- types that say nonsense -------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [["image:1"], [gt.Lock("")], [gt.Lock("x" * 256)], None],
+    ids=["no lock", "empty", "too long", "no list"],
+)
+def test_a_type_whose_locks_are_nonsense_is_named(tmp_path, nonsense):
+    class Nonsense(task_types.LineTask):
+        """A type that says nonsense."""
+
+        def locks(self, ctx):
+            """Say it."""
+            return nonsense
+
+    world = task_types.World(tmp_path / "world")
+    with (
+        engines.opened(tmp_path, types={"nonsense": Nonsense}) as engine,
+        pytest.raises(gt.BrokenPlugin, match=r"locks\(\) of 'nonsense'"),
+    ):
+        engine.submit("nonsense", world.given())
+
+
 # --- deadlocks ---------------------------------------------------------------
 
 
