@@ -56,9 +56,9 @@ if TYPE_CHECKING:
     from glance_tasks.opts import register_opts as register_opts
     from glance_tasks.plugin import Atom as Atom
     from glance_tasks.plugin import TaskType as TaskType
-    from glance_tasks.ports import Artifact as Artifact
-    from glance_tasks.ports import Image as Image
-    from glance_tasks.ports import Secret as Secret
+    from glance_tasks.ports.images import Image as Image
+    from glance_tasks.ports.running import Artifact as Artifact
+    from glance_tasks.ports.secrets import Secret as Secret
     from glance_tasks.registry import Registry as Registry
     from glance_tasks.task import Failure as Failure
     from glance_tasks.task import Lock as Lock
@@ -80,9 +80,9 @@ _WHERE = {
     "Limits": "context",
     "PlanContext": "context",
     "TaskType": "plugin",
-    "Artifact": "ports",
-    "Image": "ports",
-    "Secret": "ports",
+    "Artifact": "ports.running",
+    "Image": "ports.images",
+    "Secret": "ports.secrets",
     "Registry": "registry",
     "Failure": "task",
     "Lock": "task",

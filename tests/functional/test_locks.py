@@ -3,6 +3,7 @@
 
 import itertools
 
+from oslo_db import exception as db_exc
 import pytest
 import sqlalchemy as sa
 
@@ -132,3 +133,61 @@ def test_a_retry_takes_the_locks_again(engine, submit):
     again = engine.retry(failed.id)
 
     assert held(engine) == [("image:1", again.id, True)]
+
+
+# --- types that say nonsense -------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [["image:1"], [gt.Lock("")], [gt.Lock("x" * 256)], None],
+    ids=["no lock", "empty", "too long", "no list"],
+)
+def test_a_type_whose_locks_are_nonsense_is_named(tmp_path, nonsense):
+    class Nonsense(task_types.LineTask):
+        """A type that says nonsense."""
+
+        def locks(self, ctx):
+            """Say it."""
+            return nonsense
+
+    world = task_types.World(tmp_path / "world")
+    with (
+        engines.opened(tmp_path, types={"nonsense": Nonsense}) as engine,
+        pytest.raises(gt.BrokenPlugin, match=r"locks\(\) of 'nonsense'"),
+    ):
+        engine.submit("nonsense", world.given())
+
+
+# --- deadlocks ---------------------------------------------------------------
+
+
+class Unlucky:
+    """Work that the database ends in favour of others, some times."""
+
+    def __init__(self, times):
+        """Be ended so often."""
+        self.left, self.tries = times, 0
+
+    def __call__(self, connection):
+        """Be ended, or not."""
+        self.tries += 1
+        if self.tries <= self.left:
+            raise db_exc.DBDeadlock()
+
+
+def test_what_met_a_deadlock_is_done_anew(engine):
+    work = Unlucky(4)
+
+    engine.database.transact(work)
+
+    assert work.tries == 5
+
+
+def test_what_meets_deadlocks_for_ever_is_given_up(engine):
+    work = Unlucky(100)
+
+    with pytest.raises(gt.DatabaseUnreachable):
+        engine.database.transact(work)
+
+    assert work.tries == 5

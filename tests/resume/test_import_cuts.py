@@ -222,15 +222,16 @@ class Scene:
 
 
 def empty(database_url):
-    """Delete every row, and the catalogue with its table.
+    """Delete every row, and the catalogue with its tables.
 
-    It is made anew in each life that lacks it, by a write that is counted.
+    They are made anew in each life that lacks it, by a write that is counted.
     """
     database = db.Database(database_url)
     with database.write() as connection:
         for table in models.METADATA.sorted_tables:
             connection.execute(table.delete())
-        connection.exec_driver_sql("DROP TABLE IF EXISTS gt_images")
+        for name in sql_catalogue.tables.METADATA.tables:
+            connection.exec_driver_sql(f"DROP TABLE IF EXISTS {name}")
     database.close()
 
 

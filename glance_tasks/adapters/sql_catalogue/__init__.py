@@ -286,15 +286,24 @@ class SqlCatalogue:
             if self._made:
                 return
             with _in_words("set up"):
-                try:
-                    with self._engine.begin() as connection:
-                        tables.METADATA.create_all(connection)
-                except _DATABASE_ERRORS:
-                    # Another process may have been faster.
-                    there = sa.inspect(self._reader)
-                    if not all(map(there.has_table, tables.METADATA.tables)):
-                        raise
+                self._create()
             self._made = True
+
+    def _create(self) -> None:
+        """Make the tables that are not there."""
+        names = list(tables.METADATA.tables)
+        for left in reversed(range(len(names))):
+            try:
+                with self._engine.begin() as connection:
+                    tables.METADATA.create_all(connection)
+            except _DATABASE_ERRORS:
+                # Another process may have been faster; MariaDB shows its
+                # tables one after the other.
+                there = sa.inspect(self._reader)
+                if not left and not all(map(there.has_table, names)):
+                    raise
+            else:
+                return
 
 
 @contextlib.contextmanager
