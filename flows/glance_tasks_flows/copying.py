@@ -15,6 +15,7 @@ from glance_tasks import PlanContext
 from glance_tasks import TaskType
 from glance_tasks.atoms import copy
 from glance_tasks.atoms import owned
+from glance_tasks.atoms import read
 
 _MAX_STORES = 32
 
@@ -79,6 +80,7 @@ class CopyTask(TaskType):
             raise InvalidInput(faults)
         return {
             "image_id": image.id,
+            "source_image_id": image.id,
             "copies": {n: _key(image, n) for n in ctx.input["stores"]},
         }
 
@@ -94,7 +96,7 @@ class CopyTask(TaskType):
 
     def build(self, ctx: BuildContext) -> flow.Flow:
         """Build the chain: one read, then a step for each store."""
-        chain = linear_flow.Flow("copy").add(copy.ReadImage(ctx))
+        chain = linear_flow.Flow("copy").add(read.ReadImage(ctx))
         for store, key in sorted(ctx.plan["copies"].items()):
             chain.add(
                 copy.CopyToStore(

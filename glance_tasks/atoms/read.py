@@ -1,37 +1,59 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bringing the data of an image that there is to the work directory."""
 
+from collections.abc import Collection
 from collections.abc import Mapping
+import logging
+import time
 from typing import Any
 from typing import ClassVar
 
 from glance_tasks import exceptions
 from glance_tasks import ledger
+from glance_tasks import locations
 from glance_tasks import merkle
 from glance_tasks import plugin
 from glance_tasks import ports
 from glance_tasks.atoms import artifact
 from glance_tasks.imagefile import borrowing
 from glance_tasks.imagefile import formats
+from glance_tasks.transfer import download
+from glance_tasks.transfer import endpoint
+from glance_tasks.transfer import order
+from glance_tasks.transfer import rules as fetch_rules
+from glance_tasks.transfer import stored
 
-_NAME = "read"
 
-# What anybody may read. Who the members of a shared image are the catalogue
-# does not tell, so only its owner does.
+class _Damaged(exceptions.TaskError):
+    """A copy of the image is not what it was."""
+
+    code = "image_damaged"
+
+
+LOG = logging.getLogger(__name__)
+
+# Apart, because nobody may ever write to a link: it is the store's own file.
+_LINK, _COPY = "linked", "read"
+
 _OPEN = frozenset({"public", "community"})
+
+#: What one copy fails with that another one may not fail with.
+_BAD_COPY = (exceptions.StoreError, exceptions.FetchError, _Damaged)
 
 
 class ReadImage(plugin.Atom):
     """Bring an image's data into the work directory, and look it is whole.
 
-    Where the file system can it is not copied but linked, and nobody may
-    write to it. Provides ``fetched``, ``source_format`` and
-    ``image_properties``: those that an image made of it has from it.
+    Takes the copy that is read fastest; one that cannot be read, or is not
+    whole, is left for the next. Where the file system can it is not copied but
+    linked, and nobody may write to it; else it goes on where a run was cut.
+    Provides ``fetched``, ``source_format`` and ``image_properties``: those
+    that an image made of it has from it.
 
     Reverting removes the file.
     """
 
-    behaviour: ClassVar[plugin.Behaviour] = "idempotent"
+    behaviour: ClassVar[plugin.Behaviour] = "resumable"
     in_work_dir: ClassVar[bool] = True
     default_provides = ("fetched", "source_format", "image_properties")
 
@@ -40,67 +62,156 @@ class ReadImage(plugin.Atom):
     ) -> tuple[ports.Artifact, str, dict[str, Any]]:
         """Give the file, its format and the properties.
 
-        :param name: of the image that is made; None takes that of this one
+        :param name: of the image that is made; None is that of this one
         :raises TaskError: ``image_not_found`` when the task's owner may read
-            no such image, ``image_damaged`` when its data has changed
-        :raises StoreError: when the store does not give it
+            no such image, ``image_damaged`` when no copy of it is whole
+        :raises StoreError: when no store gives it
         :raises CatalogueError: when the catalogue fails
+        :raises DiskFull: when there is no room
         """
         image = self._image(source_image_id)
-        try:
-            found = self._borrow(image)
-        except OSError:
-            # A successor moves the work directory of a frozen run away.
-            self.run.fence.check()
-            raise
-        _require_whole(image, found)
+        file, found = self._best(image)
         properties = _inherited(image)
         if name is not None:
             properties["name"] = name
-        return _artifact(image, found), image.disk_format, properties
+        return _artifact(image, file, found), image.disk_format, properties
 
     def _image(self, image_id: str) -> ports.Image:
         try:
             image = self.run.catalogue.get(image_id)
         except exceptions.ImageNotFound as error:
             raise _unknown(image_id) from error
-        if image.owner != self.run.task.owner and (
-            image.visibility not in _OPEN
-        ):
+        if not self._may_read(image):
             raise _unknown(image_id)
         return image
 
-    def _borrow(self, image: ports.Image) -> borrowing.Borrowed:
+    def _may_read(self, image: ports.Image) -> bool:
+        owner = self.run.task.owner
+        if owner in ("", image.owner) or image.visibility in _OPEN:
+            return True
+        return (
+            image.visibility == "shared"
+            and owner in self.run.catalogue.members(image.id)
+        )
+
+    # --- its copies ----------------------------------------------------------
+
+    def _best(self, image: ports.Image) -> tuple[str, Mapping[str, str]]:
+        """Give the file's name and its digests."""
+        same = [
+            one
+            for one in locations.readable(image.locations)
+            if one.os_hash_value == image.os_hash_value
+        ]
+        last: exceptions.TaskError = exceptions.StoreError(
+            f"image {image.id} has no copy that is as the image says"
+        )
+        for copy in self.run.speeds.rank(same, lambda one: one.store):
+            try:
+                return self._from(image, copy)
+            except (OSError, *_BAD_COPY) as error:
+                # A successor moves the work directory of a frozen run away.
+                self.run.fence.check()
+                if isinstance(error, OSError):
+                    raise
+                self.run.speeds.note_failure(copy.store)
+                LOG.warning(
+                    "Task %s: the copy of image %s in the store %r: %s",
+                    *(self.run.task.id, image.id, copy.store, error),
+                )
+                last = error
+        raise last
+
+    def _from(
+        self, image: ports.Image, copy: locations.Location
+    ) -> tuple[str, Mapping[str, str]]:
+        # Files are removed and made; a successor may have made them.
+        self.run.fence.check()
         algorithms = {image.os_hash_algo}
         if image.disk_format in formats.PLAIN:
             # Of other formats it would take another pass, over the disk.
             algorithms.add(merkle.NAME)
-        # A file is removed below; a successor may have made it.
-        self.run.fence.check()
-        path = self.run.work_dir / _NAME
+        store = self.run.store_of(copy)
+        identity = endpoint.Identity(image.os_hash_value, image.size)
+        source = stored.ObjectEndpoint(store, copy.key, identity)
+        began = time.monotonic()
+        file, digests = self._linked(source, image, algorithms) or (
+            self._downloaded(source, image, algorithms)
+        )
+        self._require_whole(image, file, digests)
+        taken = time.monotonic() - began - source.latency
+        self.run.speeds.note(
+            copy.store,
+            latency=source.latency,
+            rate=image.size / max(taken, 1e-6),
+        )
+        self.run.speeds.save()
+        return file, digests
+
+    def _linked(
+        self,
+        source: stored.ObjectEndpoint,
+        image: ports.Image,
+        algorithms: Collection[str],
+    ) -> tuple[str, Mapping[str, str]] | None:
+        path = self.run.work_dir / _LINK
         ledger.remove(path)
-        with self.run.store.open(image.location) as source:
-            return borrowing.borrow(
-                source,
+        with source.opened() as file:
+            found = borrowing.linked(
+                file,
                 path,
                 algorithms,
                 size=image.size,
                 stop=self.run.stop,
                 progress=self.run.progress,
             )
+        return None if found is None else (_LINK, found)
+
+    def _downloaded(
+        self,
+        source: stored.ObjectEndpoint,
+        image: ports.Image,
+        algorithms: Collection[str],
+    ) -> tuple[str, Mapping[str, str]]:
+        wanted = order.Order(
+            uri=f"image:{image.id}",
+            path=self.run.work_dir / _COPY,
+            algorithms=tuple(sorted(algorithms)),
+            max_bytes=image.size,
+            stop=self.run.stop,
+            progress=self.run.progress,
+        )
+        rules = fetch_rules.FetchRules(min_rate=0)
+        return _COPY, download.Download(wanted, source, rules).run().digests
+
+    def _require_whole(
+        self, image: ports.Image, file: str, digests: Mapping[str, str]
+    ) -> None:
+        path = self.run.work_dir / file
+        size, digest = path.lstat().st_size, digests[image.os_hash_algo]
+        if (size, digest) == (image.size, image.os_hash_value):
+            return
+        self.run.fence.check()
+        ledger.remove(path)
+        raise _Damaged(
+            f"the data of image {image.id} has {size} bytes and the"
+            f" {image.os_hash_algo} digest {digest}; expected {image.size}"
+            f" and {image.os_hash_value}"
+        )
 
     def holds(self, result: Any) -> bool:
         """Tell whether the file is there in its full size."""
         try:
-            size = (self.run.work_dir / _NAME).stat().st_size
-            return bool(size == result[0]["size"])
+            path = self.run.work_dir / result[0]["name"]
+            return bool(path.lstat().st_size == result[0]["size"])
         except (OSError, TypeError, LookupError):
             return False
 
     def revert(self, **kwargs: Any) -> None:
         """Remove the file; the image stays as it is."""
         self.run.fence.check()
-        ledger.remove(self.run.work_dir / _NAME)
+        for name in (_LINK, _COPY):
+            ledger.remove(self.run.work_dir / name)
 
 
 def _unknown(image_id: str) -> exceptions.TaskError:
@@ -110,20 +221,10 @@ def _unknown(image_id: str) -> exceptions.TaskError:
     )
 
 
-def _require_whole(image: ports.Image, found: borrowing.Borrowed) -> None:
-    digest = found.digests[image.os_hash_algo]
-    if (found.size, digest) == (image.size, image.os_hash_value):
-        return
-    raise exceptions.TaskError(
-        f"the data of image {image.id} has {found.size} bytes and the"
-        f" {image.os_hash_algo} digest {digest}; expected {image.size} and"
-        f" {image.os_hash_value}",
-        code="image_damaged",
-    )
-
-
-def _artifact(image: ports.Image, found: borrowing.Borrowed) -> ports.Artifact:
-    read = artifact.described(_NAME, found.size, found.digests)
+def _artifact(
+    image: ports.Image, file: str, digests: Mapping[str, str]
+) -> ports.Artifact:
+    read = artifact.described(file, image.size, digests)
     read["checksum"] = image.checksum
     read["os_hash_algo"] = image.os_hash_algo
     read["os_hash_value"] = image.os_hash_value

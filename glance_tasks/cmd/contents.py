@@ -9,6 +9,7 @@ import pathlib
 import tempfile
 import time
 from typing import Any
+from typing import BinaryIO
 
 from glance_tasks import opts
 from glance_tasks.cmd import answers
@@ -145,14 +146,7 @@ class ImageContent(answers.ShowAnswer):
         with tempfile.TemporaryDirectory(dir=room, prefix="content-") as made:
             path = pathlib.Path(made) / "image"
             with engine.store.open(image.location) as source:
-                borrowing.borrow(
-                    source,
-                    path,
-                    (),
-                    size=image.size,
-                    stop=_UNWATCHED,
-                    progress=_UNWATCHED,
-                )
+                _bring(source, path, image.size)
             yield _Image(path, image.disk_format)
 
     @contextlib.contextmanager
@@ -175,3 +169,13 @@ class ImageContent(answers.ShowAnswer):
             stop=_UNWATCHED,
         ) as disk:
             yield found, disk
+
+
+def _bring(source: BinaryIO, path: pathlib.Path, size: int) -> None:
+    about: Any = {
+        "size": size,
+        "stop": _UNWATCHED,
+        "progress": _UNWATCHED,
+    }
+    if borrowing.linked(source, path, (), **about) is None:
+        borrowing.copy(source, path, **about)

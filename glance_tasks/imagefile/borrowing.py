@@ -2,14 +2,13 @@
 """An object of a store as a file to read, without a copy where that can be.
 
 On one file system it is a link to the object itself, which nobody may write
-to. All of it is read once, for its digests.
+to.
 """
 
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 import contextlib
-import dataclasses
 import errno
 import io
 import os
@@ -30,21 +29,7 @@ _NO_LINK = {
 }
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Borrowed:
-    """A file that holds what the object holds.
-
-    :ivar size: in bytes
-    :ivar digests: algorithm name to lower-case hexadecimal
-    :ivar linked: whether it is the object itself
-    """
-
-    size: int
-    digests: Mapping[str, str]
-    linked: bool
-
-
-def borrow(
+def linked(
     source: BinaryIO,
     path: pathlib.Path,
     algorithms: Iterable[str],
@@ -52,24 +37,23 @@ def borrow(
     size: int,
     stop: ports.StopSignal,
     progress: ports.Progress,
-) -> Borrowed:
-    """Have the object that ``source`` reads at ``path``, where nothing is.
+) -> Mapping[str, str] | None:
+    """Have the object that ``source`` reads at ``path`` too, and read it.
 
-    :param algorithms: digests to compute, see :func:`digest.fresh_states`
+    :param path: where nothing is; nobody may write to what is there then
+    :param algorithms: of digests to compute, see :func:`digest.fresh_states`
     :param size: that it should have, in bytes, to show the progress of
-    :raises OSError: when it cannot be read or written
+    :returns: the digests; None when it can only be copied
+    :raises OSError: when it cannot be read
     """
-
-    def passed(offset: int) -> None:
-        progress.bytes(min(offset, size), size)
-
-    states = digest.fresh_states(algorithms)
     if not _link(source, path):
-        return _copied(source, path, states, stop.check, passed)
+        return None
+    states = digest.fresh_states(algorithms)
     with digest.opened(path) as fd, digest.Digests(states) as digests:
         end = os.fstat(fd).st_size
+        passed = _passing(progress, size)
         digest.hash_file(digests, fd, 0, end, stop.check, passed)
-        return Borrowed(digests.offset, digests.hexdigests(), True)
+        return digests.hexdigests()
 
 
 def copy(
@@ -82,15 +66,34 @@ def copy(
 ) -> None:
     """Have a copy of what ``source`` reads at ``path``, where nothing is.
 
-    For the parameters and errors see :func:`borrow`.
+    It has holes where there are zeros, and is durable.
+
+    :param size: that it should have, in bytes, to show the progress of
+    :raises OSError: when it cannot be read or written
     """
-    _copied(
-        source,
-        path,
-        {},
-        stop.check,
-        lambda offset: progress.bytes(min(offset, size), size),
-    )
+    passed = _passing(progress, size)
+    with contextlib.ExitStack() as stack:
+        fd = ledger.create_file(path)
+        stack.callback(os.close, fd)
+        writer = directio.Writer(fd)
+        stack.callback(writer.close)
+
+        def write(piece: memoryview, offset: int) -> None:
+            raw.write_sparse(writer, piece, offset, skip=True)
+
+        digests = digest.Digests({}, write=write)
+        stack.enter_context(digests)
+        while count := _read(source, buffer := digests.buffer(stop.check)):
+            stop.check()
+            digests.update(buffer[:count])
+            passed(digests.offset)
+        digests.hexdigests()
+        os.ftruncate(fd, digests.offset)
+        os.fdatasync(fd)
+
+
+def _passing(progress: ports.Progress, size: int) -> Callable[[int], None]:
+    return lambda offset: progress.bytes(min(offset, size), size)
 
 
 def _link(source: BinaryIO, path: pathlib.Path) -> bool:
@@ -113,35 +116,6 @@ def _link(source: BinaryIO, path: pathlib.Path) -> bool:
             return False
         raise
     return True
-
-
-def _copied(
-    source: BinaryIO,
-    path: pathlib.Path,
-    states: Mapping[str, digest.State],
-    check: Callable[[], None],
-    passed: Callable[[int], None],
-) -> Borrowed:
-    """Copy the object, with holes where it has zeros, and make it durable."""
-    with contextlib.ExitStack() as stack:
-        fd = ledger.create_file(path)
-        stack.callback(os.close, fd)
-        writer = directio.Writer(fd)
-        stack.callback(writer.close)
-
-        def write(piece: memoryview, offset: int) -> None:
-            raw.write_sparse(writer, piece, offset, skip=True)
-
-        digests = digest.Digests(states, write=write)
-        stack.enter_context(digests)
-        while count := _read(source, buffer := digests.buffer(check)):
-            check()
-            digests.update(buffer[:count])
-            passed(digests.offset)
-        found = digests.hexdigests()
-        os.ftruncate(fd, digests.offset)
-        os.fdatasync(fd)
-        return Borrowed(digests.offset, found, False)
 
 
 def _read(source: BinaryIO, buffer: memoryview) -> int:

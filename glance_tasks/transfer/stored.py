@@ -78,16 +78,26 @@ class ObjectEndpoint:
         credentials: endpoint.Credentials | None = None,
     ) -> ObjectStream:
         """Open the object; see :class:`endpoint.Endpoint`."""
-        began = time.monotonic()
         start = offset if known == self._identity else 0
+        file = self.opened()
         try:
-            stream = ObjectStream(
-                self._store.open(self._key), self._identity, start
-            )
+            return ObjectStream(file, self._identity, start)
+        except OSError as error:
+            file.close()
+            raise _unreadable(error) from error
+
+    def opened(self) -> BinaryIO:
+        """Open the object as a file, from its beginning.
+
+        :raises StoreError: when the store does not give it
+        """
+        began = time.monotonic()
+        try:
+            file = self._store.open(self._key)
         except OSError as error:
             raise _unreadable(error) from error
         self.latency = time.monotonic() - began
-        return stream
+        return file
 
 
 def _unreadable(error: OSError) -> exceptions.StoreError:

@@ -75,7 +75,7 @@ def test_an_image_of_which_no_copy_is_whole_is_not_copied(kit):
 
     task = kit.run(submit(kit, image, "far").id)
 
-    assert task.failure.code == "checksum_mismatch"
+    assert task.failure.code == "image_damaged"
     assert placed.keys(kit)["far"] == []
     assert kit.engine.catalogue.get(image.id).locations == image.locations
 
@@ -189,7 +189,7 @@ def test_an_image_that_went_meanwhile_is_said_to_be_gone(kit):
 
     ended = kit.run(task.id)
 
-    assert ended.failure.code == "image_gone"
+    assert ended.failure.code == "image_not_found"
 
 
 def test_a_copy_in_another_format_is_not_taken_for_the_image(kit):

@@ -248,7 +248,7 @@ def test_the_stores_file_is_never_writable_and_outlives_a_failure(
         behaviour = "idempotent"
 
         def execute(self, image_file):
-            path = self.run.work_dir / "read"
+            path = self.run.work_dir / image_file["name"]
             assert path.stat().st_mode & 0o222 == 0
             raise gt.CheckRefused("it is not liked")
 
