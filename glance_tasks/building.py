@@ -40,6 +40,7 @@ class Surroundings:
         default_factory=context.Scrubbing
     )
     projects: ports.ProjectDirectory | None = None
+    temp_urls: ports.TempUrls | None = None
     speeds: location_speed.SpeedBook = dataclasses.field(
         default_factory=location_speed.SpeedBook
     )
@@ -124,6 +125,7 @@ def build(
         store=shared.store,
         stores=shared.stores,
         projects=shared.projects,
+        temp_urls=shared.temp_urls,
         speeds=shared.speeds,
         fetcher=shared.fetcher,
         sender=shared.sender,

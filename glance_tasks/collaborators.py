@@ -9,8 +9,11 @@ from stevedore import driver
 
 from glance_tasks import context
 from glance_tasks import exceptions
+from glance_tasks import keyring
+from glance_tasks import opts
 from glance_tasks import ports
 from glance_tasks import registry
+from glance_tasks import temp_urls
 from glance_tasks.transfer import fetcher as transfer_fetcher
 from glance_tasks.transfer import rules as transfer_rules
 from glance_tasks.transfer import sender as transfer_sender
@@ -42,6 +45,17 @@ def adapter(
             f"{kind} = {name!r} cannot be loaded from {group}:"
             f" {type(error).__name__}: {error}"
         ) from error
+
+
+def signer(conf: cfg.ConfigOpts) -> temp_urls.TempUrls | None:
+    """Give what signs temporary URLs, where there is an address for them."""
+    endpoint = conf.glance_tasks.public_endpoint
+    if not endpoint:
+        return None
+    # By index: an attribute of this name is the mapping's own.
+    lines = conf.glance_tasks_secrets["keys"]
+    source = keyring.KeySource(lines, opts.key_file(conf))
+    return temp_urls.TempUrls(endpoint, source)
 
 
 def limits(conf: cfg.ConfigOpts) -> context.Limits:

@@ -19,6 +19,7 @@ from oslo_config import cfg
 from glance_tasks import boards
 from glance_tasks import exceptions
 from glance_tasks import executor
+from glance_tasks import ports
 from glance_tasks import presence
 from glance_tasks import reaper
 from glance_tasks import runner
@@ -39,6 +40,7 @@ class Employer(Protocol):
 
     conf: cfg.ConfigOpts
     area: workdir.WorkArea
+    store: ports.ImageStore
 
     def services(self) -> runner.Services:
         """Give what runs need."""
@@ -230,7 +232,12 @@ class Conductor:
     def _sweep(self) -> None:
         self._services.board.wake(_SWEEP_S)
         services = self._services
-        reaper.reap(services.database, self._engine.area, services.vault)
+        reaper.reap(
+            services.database,
+            self._engine.area,
+            services.vault,
+            self._engine.store,
+        )
 
     # --- working -------------------------------------------------------------
 

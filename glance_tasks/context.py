@@ -74,6 +74,7 @@ class PlanContext:
         retry keeps its predecessor's
     :ivar skip_steps: optional steps the deployer left out
     :ivar secrets: those of the input, by name
+    :ivar temp_urls: None where nobody outside reaches this service
     :ivar store_names: of the stores that have names, the default one first
     """
 
@@ -87,6 +88,7 @@ class PlanContext:
     limits: Limits
     catalogue: ports.ImageCatalog
     store_names: tuple[str, ...] = ()
+    temp_urls: ports.TempUrls | None = None
     secrets: Mapping[str, ports.Secret] = dataclasses.field(
         default_factory=dict
     )
@@ -134,6 +136,7 @@ class BuildContext:
         default_factory=dict
     )
     projects: ports.ProjectDirectory | None = None
+    temp_urls: ports.TempUrls | None = None
     speeds: location_speed.SpeedBook = dataclasses.field(
         default_factory=location_speed.SpeedBook
     )

@@ -23,6 +23,7 @@ from glance_tasks import conductor
 from glance_tasks import exceptions
 from glance_tasks import graph
 from glance_tasks import location_speed
+from glance_tasks import offering
 from glance_tasks import opts
 from glance_tasks import planning
 from glance_tasks import ports
@@ -104,11 +105,13 @@ class TaskEngine:
             "secret_store", chosen.secret_store
         )
         self.vault = vault.Vault(self.database, self.secret_store)
+        self.temp_urls = collaborators.signer(conf)
         self._shared = building.Surroundings(
             catalogue=self.catalogue,
             store=self.store,
             stores=self.stores,
             projects=projects,
+            temp_urls=self.temp_urls,
             speeds=location_speed.SpeedBook(opts.speed_file(conf)),
             fetcher=fetcher or collaborators.fetcher(conf),
             sender=sender or collaborators.sender(conf),
@@ -271,6 +274,18 @@ class TaskEngine:
         if requester is None:
             return found
         return [dataclasses.replace(event, detail=None) for event in found]
+
+    def offered(self, task_id: str, signature: str) -> offering.Offered:
+        """Give what a task offers by a temporary URL, ready to be read.
+
+        :param signature: of the address
+        :raises TaskNotFound: when there is none, it has expired, or the
+            signature is another; nobody can tell which
+        :raises StoreError: when the store does not give it
+        """
+        return offering.opened(
+            self.tasks, self.temp_urls, self.store, task_id, signature
+        )
 
     def wait(
         self,

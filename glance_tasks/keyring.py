@@ -11,17 +11,21 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 import contextlib
 import dataclasses
+import logging
 import os
 import pathlib
 import re
 import secrets
 import stat
+import threading
 
 from cryptography import exceptions as crypto_exceptions
 from cryptography.hazmat.primitives.ciphers import aead
 
 from glance_tasks import exceptions
 from glance_tasks import ledger
+
+LOG = logging.getLogger(__name__)
 
 _KEY_BYTES = 32
 # What NIST SP 800-38D recommends. Drawn at random it lets one key seal four
@@ -167,3 +171,47 @@ def make_file(path: pathlib.Path) -> None:
     finally:
         draft.unlink()
     ledger.sync_directory(path.parent)
+
+
+class KeySource:
+    """Where the keys of a service are; safe to share between threads.
+
+    :ivar configured: whether they are of the configuration, not of this host
+    """
+
+    def __init__(self, lines: Iterable[str], path: pathlib.Path) -> None:
+        """Take the keys of the configuration, or else those of a file.
+
+        :param path: made with the first use of a key, where ``lines`` is empty
+        :raises ConfigurationError: when a line cannot be a key
+        """
+        self._given = parse(lines)
+        self.configured = bool(self._given)
+        self._path = path
+        self._making = threading.Lock()
+
+    def known(self) -> list[Key]:
+        """Give the keys there are, the first one first; make none.
+
+        :raises ConfigurationError: when their file cannot be used
+        """
+        return self._given or read_file(self._path)
+
+    def load(self) -> list[Key]:
+        """Give the keys, one at least.
+
+        :raises SecretsUnavailable: when their file cannot be used; what is
+            wrong with it is logged
+        """
+        try:
+            with self._making:
+                if not (found := self.known()):
+                    make_file(self._path)
+                    LOG.info("Made a key for secrets in %s", self._path)
+                    found = self.known()
+            return found
+        except (OSError, exceptions.ConfigurationError) as error:
+            LOG.error("Secrets cannot be kept: %s", error)
+            raise exceptions.SecretsUnavailable(
+                "this host's file of keys cannot be used; its log says why"
+            ) from error

@@ -227,6 +227,7 @@ def _context(
         },
         catalogue=shared.catalogue,
         store_names=tuple(shared.stores),
+        temp_urls=shared.temp_urls,
     )
 
 

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is swept up: expired tasks, and work directories nobody needs."""
 
+from collections.abc import Mapping
 import dataclasses
+import json
 import logging
 
+from glance_tasks import exceptions
+from glance_tasks import offering
+from glance_tasks import ports
 from glance_tasks import workdir
 from glance_tasks.persistence import database as db
 from glance_tasks.persistence import expiry
@@ -28,6 +33,7 @@ def reap(
     database: db.Database,
     area: workdir.WorkArea,
     secrets: vault.Vault,
+    store: ports.ImageStore,
     *,
     dry_run: bool = False,
 ) -> Reaped:
@@ -35,9 +41,10 @@ def reap(
 
     Their secrets too, where a store outside the database still has them.
 
-    What tasks have made, images and their data, stays. Cut anywhere, the
-    next call goes on.
+    What tasks have made, images and their data, stays; what they offered by
+    temporary URLs goes. Cut anywhere, the next call goes on.
 
+    :param store: the default one
     :raises DatabaseUnreachable: when the database is away
     """
     swept = _sweep(database, area, dry_run)
@@ -46,13 +53,36 @@ def reap(
         secrets.sweep()
     deleted = expiry.count_expired(database) if dry_run else 0
     while not dry_run:
-        batch = expiry.delete_expired(database, limit=_BATCH)
-        deleted += batch
-        if batch < _BATCH:
+        batch = expiry.expired(database, limit=_BATCH)
+        gone = _delete(database, store, batch)
+        deleted += gone
+        # Those that stay would come again and again.
+        if gone < _BATCH:
             break
     if deleted or swept:
         LOG.info("Reaped %d tasks and %d work directories", deleted, swept)
     return Reaped(deleted, swept)
+
+
+def _delete(
+    database: db.Database, store: ports.ImageStore, batch: Mapping[str, str]
+) -> int:
+    """Delete tasks; one whose object the store keeps stays for the next time.
+
+    :param batch: ids to plans, as JSON
+    :returns: how many were deleted
+    """
+    kept = set()
+    for task_id, plan in batch.items():
+        if json.loads(plan or "{}").get(offering.PLANNED):
+            try:
+                offering.withdraw(store, [task_id])
+            except exceptions.StoreError as error:
+                LOG.warning("Task %s is kept: %s", task_id, error)
+                kept.add(task_id)
+    if gone := batch.keys() - kept:
+        expiry.delete(database, gone)
+    return len(gone)
 
 
 def _sweep(

@@ -16,6 +16,7 @@ from glance_tasks import SendError
 from glance_tasks import TaskType
 from glance_tasks.atoms import convert
 from glance_tasks.atoms import inspect
+from glance_tasks.atoms import offer
 from glance_tasks.atoms import read
 from glance_tasks.atoms import scrub
 from glance_tasks.atoms import scrubber
@@ -33,7 +34,7 @@ class ExportTask(TaskType):
 
     input_schema = {
         "type": "object",
-        "required": ["image_id", "export_to"],
+        "required": ["image_id"],
         "additionalProperties": False,
         "properties": {
             "image_id": {
@@ -46,7 +47,9 @@ class ExportTask(TaskType):
                 "format": "uri",
                 "description": "Where to: the object appears under this"
                 " prefix by a name of its own. An http or https address is"
-                " that of the object itself, which takes one PUT.",
+                " that of the object itself, which takes one PUT. Left out,"
+                " the result has a temporary URL of this service's own, good"
+                " until the task expires.",
             },
             "export_format": {
                 "enum": list(fields.TARGETS),
@@ -112,22 +115,17 @@ class ExportTask(TaskType):
     def plan(self, ctx: PlanContext) -> dict[str, Any]:
         """Choose the object's name, and refuse what could never work.
 
-        :returns: ``export_name``, and which image it is about
+        :returns: ``export_name``, or ``offers`` where nothing is sent, and
+            which image it is about
         """
-        given = {name: secret.reveal() for name, secret in ctx.secrets.items()}
-        try:
-            ctx.sender.preflight(
-                given.get("export_to", ctx.input["export_to"]),
-                given.get("export_to_credentials"),
-            )
-        except SendError as error:
-            raise InvalidInput([("/export_to", str(error))]) from error
         image_id = ctx.input["image_id"]
-        return {
-            "image_id": image_id,
-            "source_image_id": image_id,
-            "export_name": ctx.task_id,
-        }
+        about = {"image_id": image_id, "source_image_id": image_id}
+        faults = _faults(ctx)
+        if faults:
+            raise InvalidInput(faults)
+        if "export_to" in ctx.input:
+            return {**about, "export_name": ctx.task_id}
+        return {**about, "offers": True}
 
     def locks(self, ctx: PlanContext) -> Sequence[Lock]:
         """Keep the image from being deleted."""
@@ -137,6 +135,8 @@ class ExportTask(TaskType):
         """Build the chain: read, scrub, convert where asked, check, send."""
         target = ctx.input.get("export_format")
         skipped = ctx.plan.get("skip_steps", ())
+        offers = ctx.plan.get("offers", False)
+        leave = offer.OfferImage if offers else send.SendImage
         chain = linear_flow.Flow("export").add(
             read.ReadImage(ctx),
             inspect.InspectImage(
@@ -161,7 +161,7 @@ class ExportTask(TaskType):
         return chain.add(
             scrub.ScrubProperties(ctx),
             *ctx.checks(image_file),
-            send.SendImage(ctx, rebind={_FILE: image_file}),
+            leave(ctx, rebind={_FILE: image_file}),
         )
 
     def result(self, results: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,3 +170,30 @@ class ExportTask(TaskType):
             **results["sent"],
             "image_properties": results["scrubbed_properties"],
         }
+
+
+def _faults(ctx: PlanContext) -> list[tuple[str, str]]:
+    given = {name: secret.reveal() for name, secret in ctx.secrets.items()}
+    if "export_to" in ctx.input:
+        try:
+            ctx.sender.preflight(
+                given.get("export_to", ctx.input["export_to"]),
+                given.get("export_to_credentials"),
+            )
+        except SendError as error:
+            return [("/export_to", str(error))]
+        return []
+    unused = [
+        (f"/{name}", "is of no use without export_to; leave it out")
+        for name in ("export_to_credentials", "overwrite")
+        if name in given or name in ctx.input
+    ]
+    if ctx.temp_urls is None:
+        unused.append(
+            (
+                "/export_to",
+                "is missing, and this service has no temporary URLs; expected"
+                " where to send the image",
+            )
+        )
+    return unused

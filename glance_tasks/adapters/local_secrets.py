@@ -7,7 +7,6 @@ from typing import Any
 
 from oslo_config import cfg
 
-from glance_tasks import exceptions
 from glance_tasks import keyring
 from glance_tasks import opts
 from glance_tasks import ports
@@ -30,22 +29,11 @@ class LocalSecrets:
         :raises ConfigurationError: when a key cannot be one
         """
         # By index: an attribute of this name is the mapping's own.
-        self._given = keyring.parse(conf.glance_tasks_secrets["keys"])
-        self._ring = keyring.Keyring(self._given) if self._given else None
-        self._path = opts.data_dir(conf) / "secret-keys"
+        self.source = keyring.KeySource(
+            conf.glance_tasks_secrets["keys"], opts.key_file(conf)
+        )
+        self._ring: keyring.Keyring | None = None
         self._lock = threading.Lock()
-
-    @property
-    def configured(self) -> bool:
-        """Whether the keys are of the configuration, not of this host."""
-        return bool(self._given)
-
-    def known(self) -> list[keyring.Key]:
-        """Give the keys there are, the first one first; make none.
-
-        :raises ConfigurationError: when their file cannot be used
-        """
-        return self._given or keyring.read_file(self._path)
 
     def keep(self, task_id: str, name: str, value: bytes) -> ports.KeptSecret:
         """Seal a value with the first key."""
@@ -72,22 +60,8 @@ class LocalSecrets:
         """
         with self._lock:
             if self._ring is None:
-                self._ring = self._filed()
+                self._ring = keyring.Keyring(self.source.load())
             return self._ring
-
-    def _filed(self) -> keyring.Keyring:
-        try:
-            keys = self.known()
-            if not keys:
-                keyring.make_file(self._path)
-                LOG.info("Made a key for secrets in %s", self._path)
-                keys = self.known()
-            return keyring.Keyring(keys)
-        except (OSError, exceptions.ConfigurationError) as error:
-            LOG.error("Secrets cannot be kept: %s", error)
-            raise exceptions.SecretsUnavailable(
-                "this host's file of keys cannot be used; its log says why"
-            ) from error
 
 
 def _context(task_id: str, name: str) -> bytes:

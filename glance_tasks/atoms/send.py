@@ -11,11 +11,16 @@ from glance_tasks import ports
 from glance_tasks import redaction
 from glance_tasks import task
 
-# What of the file is true of the object too.
 _FACTS = (
     *("disk_format", "size", "checksum"),
     *("os_hash_algo", "os_hash_value"),
 )
+
+
+def facts(image_file: ports.Artifact) -> dict[str, Any]:
+    """Give what of the file is true of an object made of it too."""
+    known: Mapping[str, Any] = image_file
+    return {name: known[name] for name in _FACTS}
 
 
 class SendImage(plugin.Atom):
@@ -69,11 +74,10 @@ class SendImage(plugin.Atom):
             # A successor moves the work directory of a frozen run away.
             run.fence.check()
             raise
-        facts: Mapping[str, Any] = image_file
         return {
             "image_id": source_image_id,
             "export_location": redaction.redact(parcel.uri),
-            **{name: facts[name] for name in _FACTS},
+            **facts(image_file),
         }
 
     def _parcel(

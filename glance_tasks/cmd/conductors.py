@@ -85,6 +85,7 @@ class Reap(answers.ShowAnswer):
             engine.database,
             engine.area,
             engine.vault,
+            engine.store,
             dry_run=parsed_args.dry_run,
         )
         return answers.columns(

@@ -173,12 +173,12 @@ def _secrets(conf: cfg.ConfigOpts, engine: task_engine.TaskEngine) -> Finding:
     store, name = engine.secret_store, conf.glance_tasks.secret_store
     if not isinstance(store, local_secrets.LocalSecrets):
         return Finding("secrets", "ok", f"{name} keeps them")
-    keys = store.known()
+    keys = store.source.known()
     if not keys:
         text = f"{name}: a key is made with the first secret"
     else:
         text = f"{name}: {keys[0].id} seals them, {len(keys)} in all open them"
-    if store.configured or engine.database.embedded:
+    if store.source.configured or engine.database.embedded:
         return Finding("secrets", "ok", text)
     return Finding(
         "secrets",

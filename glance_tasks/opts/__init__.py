@@ -60,6 +60,11 @@ def connection(conf: cfg.ConfigOpts) -> str:
     )
 
 
+def key_file(conf: cfg.ConfigOpts) -> pathlib.Path:
+    """Give the file of keys for where none are configured."""
+    return data_dir(conf) / "secret-keys"
+
+
 def work_dir(conf: cfg.ConfigOpts) -> pathlib.Path:
     """Give the directory of running tasks' files."""
     chosen = conf.glance_tasks.work_dir

@@ -30,6 +30,12 @@ ENGINE: list[cfg.Opt] = [
         " 'work' in data_dir.",
     ),
     cfg.StrOpt(
+        "public_endpoint",
+        help="Address under which owners reach this service, such as"
+        " https://images.example. Temporary URLs begin with it; unset, there"
+        " are none, and an export needs an address to send to.",
+    ),
+    cfg.StrOpt(
         "store",
         default="directory",
         help="Name of the image store, an entry point of the group"

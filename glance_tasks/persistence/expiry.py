@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The end of a task's rows, after its time to live."""
 
+from collections.abc import Collection
 from collections.abc import Sequence
 
 import sqlalchemy as sa
@@ -20,7 +21,7 @@ _OF_TASK = (
 
 
 def count_expired(database: db.Database) -> int:
-    """Count the tasks that :func:`delete_expired` would delete by and by."""
+    """Count the tasks that are to be deleted."""
     query = sa.select(sa.func.count()).where(
         _TASKS.c.expires_at <= models.now()
     )
@@ -28,30 +29,31 @@ def count_expired(database: db.Database) -> int:
         return int(connection.scalar(query) or 0)
 
 
-def delete_expired(database: db.Database, *, limit: int) -> int:
-    """Delete up to ``limit`` tasks that expired, with all their rows.
-
-    What a task made, an image for one, is none of its rows. One transaction:
-    cut anywhere, the next call finds the same tasks or none of them.
-
-    :returns: how many were deleted
-    """
-    expired = (
-        sa.select(_TASKS.c.id)
+def expired(database: db.Database, *, limit: int) -> dict[str, str]:
+    """Give up to ``limit`` tasks that expired: ids to plans, as JSON."""
+    query = (
+        sa.select(_TASKS.c.id, _TASKS.c.plan)
         .where(_TASKS.c.expires_at <= models.now())
         .order_by(_TASKS.c.expires_at)
         .limit(limit)
     )
+    with database.read() as connection:
+        return {row.id: row.plan for row in connection.execute(query)}
+
+
+def delete(database: db.Database, ids: Collection[str]) -> None:
+    """Delete tasks that expired, with all their rows.
+
+    What a task made, an image for one, is none of its rows. One transaction:
+    cut anywhere, the next call finds the same tasks or none of them.
+    """
     with database.write() as connection:
-        ids = list(connection.scalars(expired))
-        if ids:
-            secrets.shred(connection, ids)
-            for table in _OF_TASK:
-                connection.execute(
-                    sa.delete(table).where(table.c.task_id.in_(ids))
-                )
-            connection.execute(sa.delete(_TASKS).where(_TASKS.c.id.in_(ids)))
-    return len(ids)
+        secrets.shred(connection, list(ids))
+        for table in _OF_TASK:
+            connection.execute(
+                sa.delete(table).where(table.c.task_id.in_(ids))
+            )
+        connection.execute(sa.delete(_TASKS).where(_TASKS.c.id.in_(ids)))
 
 
 def ended(database: db.Database, task_ids: Sequence[str]) -> list[str]:

@@ -134,3 +134,13 @@ class Sender(Protocol):
 
         :raises SendError: when something of ours stays
         """
+
+
+class TempUrls(Protocol):
+    """Gives addresses by which anybody may read what one task offers."""
+
+    def address(self, task_id: str) -> str:
+        """Give the address; it is good until the task expires.
+
+        :raises SecretsUnavailable: when it cannot be signed now
+        """

@@ -127,7 +127,9 @@ def test_a_delayed_task_can_be_taken_when_its_time_has_come(kit, world):
 
 
 def reap(engine):
-    return reaper.reap(engine.database, engine.area, engine.vault)
+    return reaper.reap(
+        engine.database, engine.area, engine.vault, engine.store
+    )
 
 
 def test_what_has_expired_is_reaped(kit, world):

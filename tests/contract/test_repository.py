@@ -379,6 +379,12 @@ def expire(engine, held, seconds_ago):
     change(engine, held.id, expires_at=models.now() - seconds_ago)
 
 
+def delete_expired(engine, limit):
+    found = expiry.expired(engine.database, limit=limit)
+    expiry.delete(engine.database, found.keys())
+    return len(found)
+
+
 def test_a_task_is_deleted_after_its_expiry_with_all_its_rows(engine, world):
     engine.submit("line", world.given())
     engines.run_all(engine)
@@ -393,7 +399,7 @@ def test_a_task_is_deleted_after_its_expiry_with_all_its_rows(engine, world):
                 sa.insert(table).values(task_id=task.id, **values)
             )
 
-    assert expiry.delete_expired(engine.database, limit=9) == 1
+    assert delete_expired(engine, 9) == 1
 
     assert not any(engines.dump(engine).values())
 
@@ -402,12 +408,12 @@ def test_a_task_is_never_deleted_before_its_expiry(engine, held, queued):
     expire(engine, held, seconds_ago=-30)
 
     assert expiry.count_expired(engine.database) == 0
-    assert expiry.delete_expired(engine.database, limit=9) == 0
+    assert delete_expired(engine, 9) == 0
     assert engine.get(held.id)
 
 
 def test_a_living_task_never_expires(engine, queued):
-    assert expiry.delete_expired(engine.database, limit=9) == 0
+    assert delete_expired(engine, 9) == 0
     assert engine.get(queued.id)
 
 
@@ -416,7 +422,7 @@ def test_a_batch_takes_those_first_that_expired_first(engine, many):
         change(engine, task_id, status="success", **ENDED)
         change(engine, task_id, expires_at=models.now() - 100 - age)
 
-    assert expiry.delete_expired(engine.database, limit=2) == 2
+    assert delete_expired(engine, 2) == 2
 
     left = {task.id for task in engine.find(limit=100)}
     assert set(many) - left == {many[3], many[4]}

@@ -41,7 +41,9 @@ def rows(engine):
 
 
 def reap(engine):
-    return reaper.reap(engine.database, engine.area, engine.vault)
+    return reaper.reap(
+        engine.database, engine.area, engine.vault, engine.store
+    )
 
 
 def test_the_value_is_in_the_key_manager_and_its_place_in_the_row(

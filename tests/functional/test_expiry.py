@@ -66,7 +66,9 @@ def expired(home, world):
 
 
 def reap(engine, **how):
-    return reaper.reap(engine.database, engine.area, engine.vault, **how)
+    return reaper.reap(
+        engine.database, engine.area, engine.vault, engine.store, **how
+    )
 
 
 def test_the_reaper_takes_what_expired_and_leaves_the_rest(expired, world):

@@ -6,8 +6,12 @@ import shutil
 import subprocess
 
 import pytest
+import sqlalchemy as sa
 
 import glance_tasks as gt
+from glance_tasks import reaper
+from glance_tasks.persistence import models
+from glance_tasks.testing import failing_store
 from glance_tasks.testing import http_sink
 from glance_tasks_flows import cloning
 from glance_tasks_flows import deleting
@@ -45,7 +49,12 @@ def engine(tmp_path, outside):
         "file_roots": [str(outside)],
     }
     made = importing.make_engine(
-        tmp_path / "home", types=TYPES, settings={"glance_tasks_send": send}
+        tmp_path / "home",
+        types=TYPES,
+        settings={
+            "glance_tasks_send": send,
+            "glance_tasks": {"public_endpoint": "https://images.example/"},
+        },
     )
     yield made
     made.close()
@@ -289,3 +298,102 @@ def test_an_image_cannot_be_deleted_while_it_is_exported(
     assert ended == ["success"] * 3
     with pytest.raises(gt.ImageNotFound):
         engine.catalogue.get(source.id)
+
+
+# --- temporary URLs of our own -----------------------------------------------
+
+
+@pytest.fixture
+def offered(engine, source):
+    """An export without a destination, and the signature of its address."""
+    task = engine.submit("export", {"image_id": source.id}, owner="project")
+    engines.run_all(engine)
+    ended = engine.get(task.id)
+    assert ended.status == "success", ended.message
+    address, _, signature = ended.result["export_location"].partition("=")
+    assert address == (
+        f"https://images.example/v2/exports/{task.id}?signature"
+    )
+    return ended, signature
+
+
+def test_what_is_sent_nowhere_can_be_fetched_by_its_address(engine, offered):
+    task, signature = offered
+
+    found = engine.offered(task.id, signature)
+
+    with found.file as file:
+        data = file.read()
+    assert len(data) == found.size == task.result["size"]
+    assert hashlib.sha512(data).hexdigest() == found.os_hash_value
+    assert found.expires_at == task.expires_at
+
+
+@pytest.mark.parametrize("wrong", ["", "0" * 64, "\ud800", "another's"])
+def test_another_signature_finds_nothing(engine, source, offered, wrong):
+    task, signature = offered
+    if wrong == "another's":
+        other = engine.submit("export", {"image_id": source.id}, owner="x")
+        task, wrong = other, signature
+
+    with pytest.raises(gt.TaskNotFound, match="there is no export"):
+        engine.offered(task.id, wrong)
+
+
+def test_with_its_task_the_object_goes_too(engine, offered):
+    task, signature = offered
+    before = set(engine.store.keys())
+    with engine.database.write() as connection:
+        connection.execute(
+            sa.update(models.TASKS).values(expires_at=models.now() - 1)
+        )
+
+    with pytest.raises(gt.TaskNotFound):
+        engine.offered(task.id, signature)
+    done = reaper.reap(
+        engine.database, engine.area, engine.vault, engine.store
+    )
+
+    assert done.tasks == 1
+    assert before - set(engine.store.keys()) == {f"export-{task.id}"}
+
+
+def test_a_task_whose_object_cannot_be_deleted_is_kept(engine, offered):
+    task, _ = offered
+    with engine.database.write() as connection:
+        connection.execute(
+            sa.update(models.TASKS).values(expires_at=models.now() - 1)
+        )
+    failing = failing_store.FailingStore(engine.store, of=["delete"])
+
+    done = reaper.reap(engine.database, engine.area, engine.vault, failing)
+
+    assert done.tasks == 0
+    assert engine.get(task.id).status == "success"
+
+
+def test_an_export_that_fails_offers_nothing(engine, source, monkeypatch):
+    before = set(engine.store.keys())
+    monkeypatch.setattr(exporting.ExportTask, "result_schema", False)
+    task = engine.submit("export", {"image_id": source.id}, owner="project")
+
+    engines.run_all(engine)
+
+    assert engine.get(task.id).failure.code == "result_invalid"
+    assert set(engine.store.keys()) == before
+
+
+def test_without_an_address_of_its_own_a_service_offers_nothing(
+    tmp_path, source
+):
+    engine = importing.make_engine(tmp_path / "home", types=TYPES)
+    try:
+        with pytest.raises(gt.InvalidInput, match="/export_to: is missing"):
+            engine.submit("export", {"image_id": source.id})
+    finally:
+        engine.close()
+
+
+def test_what_is_only_for_sending_is_refused_without(engine, source):
+    with pytest.raises(gt.InvalidInput, match="/overwrite: is of no use"):
+        engine.submit("export", {"image_id": source.id, "overwrite": True})

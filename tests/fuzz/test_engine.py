@@ -262,7 +262,10 @@ class EngineMachine(stateful.RuleBasedStateMachine):
                 )
 
         done = reaper.reap(
-            self.engine.database, self.engine.area, self.engine.vault
+            self.engine.database,
+            self.engine.area,
+            self.engine.vault,
+            self.engine.store,
         )
 
         assert done.tasks == gone

@@ -41,8 +41,10 @@ TYPES = BASE | words("context plugin registry schema graph")
 RUN = DATA | STATE | TYPES | words("opts atoms listeners")
 RUNNING = words("engine runner conductor reaper")
 RUNNING |= words("building planning presence recovery reporting")
-RUNNING |= words("collaborators executor outcome stopping stores workdir")
-RUN |= RUNNING | words("keyring logs secrets")
+RUNNING |= words(
+    "collaborators executor offering outcome stopping stores workdir"
+)
+RUN |= RUNNING | words("keyring logs secrets temp_urls")
 ALL = RUN | words("adapters views api cmd testing")
 
 FLOWS_AND_TABLES = words("taskflow sqlalchemy alembic oslo_db")
@@ -65,6 +67,7 @@ LAYERS = {
     "digest": Layer(BASE | words("directio merkle"), only=frozenset()),
     "ledger": Layer(BASE | words("digest"), only=frozenset()),
     "keyring": Layer(BASE | words("ledger"), only=words("cryptography")),
+    "temp_urls": Layer(BASE | words("keyring"), only=words("cryptography")),
     "logs": Layer(BASE, only=frozenset()),
     "imagefile": Layer(
         PIECES,
