@@ -102,8 +102,7 @@ def endpoints() -> dict[str, Callable[..., Any]]:
     """Give the factories of the installed endpoints, by scheme.
 
     Each is loaded when it is first called: what it needs takes a while, and
-    may be an extra that is not installed. Then it raises
-    ``ConfigurationError``.
+    may be an extra that is not installed; then it raises ``ImportError``.
     """
     return {
         entry.name: functools.partial(_make_endpoint, entry)
@@ -114,6 +113,8 @@ def endpoints() -> dict[str, Callable[..., Any]]:
 def _make_endpoint(entry: metadata.EntryPoint, *args: Any) -> Any:
     try:
         return entry.load()(*args)
+    except ImportError:
+        raise
     except Exception as error:  # a plugin raises anything
         raise exceptions.ConfigurationError(
             f"the endpoint for {entry.name}:// addresses cannot be loaded:"

@@ -7,7 +7,7 @@ from oslo_config import types
 FETCH: list[cfg.Opt] = [
     cfg.ListOpt(
         "allowed_schemes",
-        default=["http", "https", "file"],
+        default=["http", "https", "file", "swift", "s3"],
         item_type=types.String(),
         help="Schemes from which images are fetched, each an entry point of"
         " the group glance_tasks.endpoints. 'file' still gives only what lies"
@@ -72,7 +72,7 @@ FETCH: list[cfg.Opt] = [
 SEND: list[cfg.Opt] = [
     cfg.ListOpt(
         "allowed_schemes",
-        default=["http", "https", "file"],
+        default=["http", "https", "file", "swift", "s3"],
         item_type=types.String(),
         help="Schemes to which images are sent, each an entry point of the"
         " group glance_tasks.endpoints. 'file' still takes only what lies"

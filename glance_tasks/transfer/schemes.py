@@ -4,6 +4,7 @@
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
+import logging
 import threading
 from typing import Any
 
@@ -13,6 +14,8 @@ from glance_tasks.transfer import file
 from glance_tasks.transfer import http
 from glance_tasks.transfer import resolution
 from glance_tasks.transfer import rules as fetch_rules
+
+LOG = logging.getLogger(__name__)
 
 #: Makes an endpoint: what is allowed, and what asks by those rules.
 Factory = Callable[[fetch_rules.FetchRules, client.HttpClient], Any]
@@ -53,12 +56,16 @@ class Endpoints(Mapping[str, Any]):
     def __getitem__(self, scheme: str) -> Any:
         """Give the endpoint of a scheme.
 
-        :raises KeyError: when there is none
+        :raises KeyError: when there is none, or what it needs is not installed
         """
         factory = self._factories[scheme]
         with self._making:
             if scheme not in self._made:
-                self._made[scheme] = factory(self._rules, self._web)
+                try:
+                    self._made[scheme] = factory(self._rules, self._web)
+                except ImportError as error:
+                    LOG.warning("No %s:// addresses here: %s", scheme, error)
+                    raise KeyError(scheme) from error
             return self._made[scheme]
 
     def __iter__(self) -> Iterator[str]:

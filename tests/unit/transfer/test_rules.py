@@ -168,3 +168,14 @@ def test_a_scheme_for_which_nothing_is_installed_is_refused():
 
     with pytest.raises(exceptions.ConfigurationError, match="ftp"):
         fetcher.GuardedFetcher(allowed)
+
+
+def test_a_scheme_that_lacks_its_library_is_refused_when_it_is_used():
+    def missing(*args):
+        raise ModuleNotFoundError("no module named botocore")
+
+    allowed = rules.FetchRules(schemes=("s3",))
+    guarded = fetcher.GuardedFetcher(allowed, factories={"s3": missing})
+
+    with pytest.raises(exceptions.FetchError, match="nothing is installed"):
+        guarded.preflight("s3://bucket/disk")
