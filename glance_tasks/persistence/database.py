@@ -236,9 +236,7 @@ def _set_session(
         # Else its clock leaps by an hour in the night that summer ends.
         settings.append("SESSION time_zone = '+00:00'")
     if getattr(dialect, "is_mariadb", False):
-        settings.append(
-            f"SESSION idle_write_transaction_timeout = {_FROZEN_S}"
-        )
+        settings.append(f"SESSION idle_transaction_timeout = {_FROZEN_S}")
     with contextlib.closing(connection.cursor()) as cursor:
         for setting in settings:
             cursor.execute(f"SET {setting}")
