@@ -18,19 +18,18 @@ class RunSignal:
     """
 
     def __init__(
-        self, fence: "RunFence", claim_ttl: float, since: float | None = None
+        self, fence: "RunFence", claim_ttl: float, since: float
     ) -> None:
         """Begin with a run that may go on.
 
         :param claim_ttl: seconds that a lease is good for; when it was not
             renewed for so long the process may have been frozen, and the
             fence is asked before any atom goes on
-        :param since: the monotonic clock before the lease was taken; None
-            is now
+        :param since: the monotonic clock before the lease was taken
         """
         self._fence = fence
         self._ttl = claim_ttl
-        self._renewed = time.monotonic() if since is None else since
+        self._renewed = since
         self._interrupted = threading.Event()
         self._verdict: exceptions.TaskError | None = None
         self._undoing = threading.local()

@@ -3,7 +3,6 @@
 
 from collections.abc import Iterable
 import dataclasses
-import time
 from typing import Any
 from typing import Protocol
 
@@ -16,19 +15,17 @@ class Claim:
 
     :ivar task: as it is after the claim; ``task.fence`` is the claim's number
     :ivar holder: the name of the conductor
-    :ivar lapsed: the conductor that held it before, when its lease lapsed
-    :ivar contested: whether that one may be frozen, and thaw at any time
     :ivar since: the monotonic clock before the claim was made: a process that
         was frozen right behind it must not take its lease for a new one
+    :ivar lapsed: the conductor that held it before, when its lease lapsed
+    :ivar contested: whether that one may be frozen, and thaw at any time
     """
 
     task: task.Task
     holder: str
+    since: float
     lapsed: str | None = None
     contested: bool = False
-    since: float = dataclasses.field(
-        default_factory=time.monotonic, compare=False
-    )
 
 
 class Board(Protocol):

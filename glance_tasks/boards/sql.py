@@ -6,7 +6,6 @@ Leases are judged by the database's clock alone.
 """
 
 from collections.abc import Iterable
-import dataclasses
 import time
 from typing import Any
 
@@ -67,18 +66,8 @@ class SqlBoard:
         )
         if not self._any_claimable(lapsed, ready):
             return None
-        taken = self._first(holder, ttl, task_id, lapsed, ready)
-        return dataclasses.replace(taken, since=since) if taken else None
-
-    def _first(
-        self,
-        holder: str,
-        ttl: float,
-        task_id: str | None,
-        *queries: sa.Select[Any],
-    ) -> boards.Claim | None:
         with self._database.write() as connection:
-            for query in queries:
+            for query in (lapsed, ready):
                 if task_id is not None:
                     query = query.where(_JOBS.c.task_id == task_id)
                 job = (
@@ -89,7 +78,7 @@ class SqlBoard:
                     .first()
                 )
                 if job is not None:
-                    return self._take(connection, job, holder, ttl)
+                    return self._take(connection, job, holder, ttl, since)
         return None
 
     def _any_claimable(self, *queries: sa.Select[Any]) -> bool:
@@ -102,7 +91,12 @@ class SqlBoard:
             )
 
     def _take(
-        self, connection: sa.Connection, job: Any, holder: str, ttl: float
+        self,
+        connection: sa.Connection,
+        job: Any,
+        holder: str,
+        ttl: float,
+        since: float,
     ) -> boards.Claim:
         task_id, now = job["task_id"], models.now()
         lapsed = job["holder"] if job["state"] == "held" else None
@@ -118,6 +112,7 @@ class SqlBoard:
         claim = boards.Claim(
             repository.snapshot(dict(rows.one())),
             holder,
+            since,
             lapsed,
             contested=lapsed is not None and job["lease_until"] > _DEAD,
         )

@@ -116,8 +116,9 @@ class Mark(gt.Atom):
     def execute(self) -> dict[str, Any]:
         """Give a little JSON, with a tuple that a reload makes a list."""
         world = self.world
-        world.note(f"execute {self.name}")
+        # Tests strike when they read the note: then the file must be there.
         (world.effects / self.name).write_text(self.name)
+        world.note(f"execute {self.name}")
         if self.told("fail_at"):
             raise gt.TaskError(
                 f"{self.name} was told so", code="check_refused"
@@ -165,8 +166,8 @@ class Flaky(Mark):
 
     def execute(self, attempt: int) -> dict[str, Any]:
         """Leave a file; fail in the first attempts."""
-        self.world.note(f"execute {self.name} {attempt}")
         (self.world.effects / self.name).write_text(self.name)
+        self.world.note(f"execute {self.name} {attempt}")
         deadly = attempt == self.run.input.get("dies", attempt)
         if self.told("die_at") and deadly and not self.world.gate_open:
             raise Died(self.name)
@@ -180,8 +181,8 @@ class Join(Mark):
 
     def execute(self, first: dict[str, Any]) -> dict[str, Any]:
         """Give back what came, to show that a reload changes nothing."""
-        self.world.note(f"execute {self.name}")
         (self.world.effects / self.name).write_text(self.name)
+        self.world.note(f"execute {self.name}")
         if self.told("die_at") and not self.world.gate_open:
             raise Died(self.name)
         return {"got": first}

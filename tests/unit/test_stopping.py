@@ -2,6 +2,7 @@
 """What makes an atom leave, and what it does not hear while it undoes."""
 
 import threading
+import time
 
 import pytest
 
@@ -13,9 +14,13 @@ from glance_tasks.testing import doubles
 VERDICT = gt.TaskError("enough", code="gave_up")
 
 
+def begun(fence, claim_ttl):
+    return stopping.RunSignal(fence, claim_ttl, time.monotonic())
+
+
 @pytest.fixture
 def signal():
-    return stopping.RunSignal(doubles.OpenFence(), 60.0)
+    return begun(doubles.OpenFence(), 60.0)
 
 
 def test_a_run_that_may_go_on_is_not_stopped(signal):
@@ -106,13 +111,13 @@ def test_an_interrupt_is_heard_by_what_undoes(signal):
 
 
 def test_a_run_whose_lease_was_renewed_asks_nobody():
-    signal = stopping.RunSignal(doubles.LostFence(), 60.0)
+    signal = begun(doubles.LostFence(), 60.0)
 
     signal.check()
 
 
 def test_a_run_that_may_have_been_frozen_asks_the_fence_before_it_goes_on():
-    signal = stopping.RunSignal(doubles.LostFence(), -1.0)
+    signal = begun(doubles.LostFence(), -1.0)
 
     with pytest.raises(exceptions.LeaseLost), signal.undoing():
         signal.check()
