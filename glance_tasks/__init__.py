@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from glance_tasks.exceptions import TryLater as TryLater
     from glance_tasks.exceptions import UndoLater as UndoLater
     from glance_tasks.exceptions import UnsafeImage as UnsafeImage
+    from glance_tasks.exceptions import UploadTooBig as UploadTooBig
+    from glance_tasks.exceptions import UploadTruncated as UploadTruncated
     from glance_tasks.locations import Location as Location
     from glance_tasks.locations import LocationStatus as LocationStatus
     from glance_tasks.logs import RedactingFilter as RedactingFilter
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from glance_tasks.ports.images import Image as Image
     from glance_tasks.ports.running import Artifact as Artifact
     from glance_tasks.ports.secrets import Secret as Secret
+    from glance_tasks.ports.transfer import Staged as Staged
     from glance_tasks.registry import Registry as Registry
     from glance_tasks.task import Failure as Failure
     from glance_tasks.task import Lock as Lock
@@ -83,6 +86,7 @@ _WHERE = {
     "Artifact": "ports.running",
     "Image": "ports.images",
     "Secret": "ports.secrets",
+    "Staged": "ports.transfer",
     "Registry": "registry",
     "Failure": "task",
     "Lock": "task",
@@ -119,6 +123,8 @@ _WHERE = {
             "TryLater",
             "UndoLater",
             "UnsafeImage",
+            "UploadTooBig",
+            "UploadTruncated",
         ),
         "exceptions",
     ),

@@ -32,6 +32,7 @@ class Surroundings:
     store: ports.ImageStore
     fetcher: ports.Fetcher
     sender: ports.Sender
+    staging: ports.Staging
     limits: context.Limits
     stores: Mapping[str, ports.ImageStore] = dataclasses.field(
         default_factory=dict
@@ -129,6 +130,7 @@ def build(
         speeds=shared.speeds,
         fetcher=shared.fetcher,
         sender=shared.sender,
+        staging=shared.staging,
         limits=shared.limits,
         scrubbing=shared.scrubbing,
         check_types=types.checks(held.plan.get("checks", ())),

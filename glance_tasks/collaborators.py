@@ -69,6 +69,8 @@ def limits(conf: cfg.ConfigOpts) -> context.Limits:
         unpack_max_ratio=conf.glance_tasks_unpack.max_ratio,
         unpack_memory=conf.glance_tasks_unpack.memory,
         delete_delay=conf.glance_tasks_delete.delay,
+        upload_max_bytes=conf.glance_tasks_upload.max_bytes,
+        upload_timeout=conf.glance_tasks_upload.timeout,
     )
 
 

@@ -24,6 +24,7 @@ from glance_tasks import presence
 from glance_tasks import reaper
 from glance_tasks import runner
 from glance_tasks import workdir
+from glance_tasks.transfer import staging
 
 LOG = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class Employer(Protocol):
 
     conf: cfg.ConfigOpts
     area: workdir.WorkArea
+    staging: staging.StagingArea
     store: ports.ImageStore
 
     def services(self) -> runner.Services:
@@ -234,7 +236,7 @@ class Conductor:
         services = self._services
         reaper.reap(
             services.database,
-            self._engine.area,
+            (self._engine.area, self._engine.staging),
             services.vault,
             self._engine.store,
         )

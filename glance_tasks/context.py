@@ -31,6 +31,8 @@ class Limits:
     :ivar unpack_max_ratio: bytes that come out for each byte of the archive
     :ivar unpack_memory: of a decompressor
     :ivar delete_delay: for which a deletion can be undone, at the least
+    :ivar upload_max_bytes: of what is handed in for one task
+    :ivar upload_timeout: for which a task waits for more of that
     """
 
     max_bytes: int = 1 << 40
@@ -41,6 +43,8 @@ class Limits:
     unpack_max_ratio: int = 2_000
     unpack_memory: int = 128 << 20
     delete_delay: float = 0.0
+    upload_max_bytes: int = 1 << 40
+    upload_timeout: float = 3600.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -107,6 +111,7 @@ class BuildContext:
         are
     :ivar hidden: what of the secrets was revealed, which no result may hold
     :ivar check_types: the check atoms named in the plan, by name
+    :ivar staging: where bytes lie that are handed in for tasks
     :ivar store: where new images go: the default one
     :ivar stores: all by their names, the default one first; empty where
         there is one without a name
@@ -120,6 +125,7 @@ class BuildContext:
     store: ports.ImageStore
     fetcher: ports.Fetcher
     sender: ports.Sender
+    staging: ports.Staging
     progress: ports.Progress
     stop: ports.StopSignal
     fence: ports.Fence

@@ -8,10 +8,10 @@ another one, on this machine or on another one.
 from collections.abc import Mapping
 import contextlib
 import dataclasses
-import datetime
 import functools
 import time
 from typing import Any
+from typing import BinaryIO
 
 from oslo_config import cfg
 import sqlalchemy as sa
@@ -20,6 +20,7 @@ from glance_tasks import boards
 from glance_tasks import building
 from glance_tasks import collaborators
 from glance_tasks import conductor
+from glance_tasks import drawing
 from glance_tasks import exceptions
 from glance_tasks import graph
 from glance_tasks import location_speed
@@ -27,9 +28,9 @@ from glance_tasks import offering
 from glance_tasks import opts
 from glance_tasks import planning
 from glance_tasks import ports
+from glance_tasks import receiving
 from glance_tasks import registry
 from glance_tasks import runner
-from glance_tasks import schema
 from glance_tasks import stores as image_stores
 from glance_tasks import task
 from glance_tasks import workdir
@@ -39,8 +40,8 @@ from glance_tasks.persistence import events
 from glance_tasks.persistence import locks
 from glance_tasks.persistence import migrations
 from glance_tasks.persistence import repository
-from glance_tasks.secrets import inputs
 from glance_tasks.secrets import vault
+from glance_tasks.transfer import staging
 
 #: Priorities lie between this and its negative.
 MAX_PRIORITY = 1_000_000
@@ -91,6 +92,7 @@ class TaskEngine:
         self.tasks = repository.TaskRepository(self.database)
         self.board: boards.Board = sql_board.SqlBoard(self.database)
         self.area = workdir.WorkArea(opts.work_dir(conf))
+        self.staging = staging.StagingArea(opts.staging_dir(conf))
         chosen = conf.glance_tasks
         self.catalogue = catalogue or self._adapter(
             "catalogue", chosen.catalogue
@@ -115,8 +117,13 @@ class TaskEngine:
             speeds=location_speed.SpeedBook(opts.speed_file(conf)),
             fetcher=fetcher or collaborators.fetcher(conf),
             sender=sender or collaborators.sender(conf),
+            staging=self.staging,
             limits=collaborators.limits(conf),
             scrubbing=collaborators.scrubbing(conf),
+        )
+
+        self._receiver = receiving.Receiver(
+            *(self.tasks, self.board, self.staging, self._shared.limits)
         )
 
     def _adapter(self, kind: str, name: str, which: str = "") -> Any:
@@ -175,23 +182,7 @@ class TaskEngine:
             a living task holds what it needs
         """
         old = self.tasks.get(task_id, requester)
-        if old.status is not task.Status.FAILURE:
-            raise exceptions.TaskConflict(
-                f"task {task_id} is {old.status}; only a failed task can be"
-                " retried"
-            )
-        task_type = self.registry.get(old.type)
-        given = inputs.again(task_type, old, secrets or {})
-        draft = planning.draft(old.type, given, requester, old.owner)
-        draft = dataclasses.replace(
-            draft,
-            user_id=requester.user_id if requester else old.user_id,
-            retry_of=old.id,
-            image_id=old.image_id or draft.image_id,
-            priority=old.priority,
-            # The old one's traces carry its fence; ours must be larger.
-            fence=old.fence,
-        )
+        draft = planning.again(self.registry, old, secrets or {}, requester)
         return self._post(draft, requester)
 
     def _post(
@@ -205,11 +196,50 @@ class TaskEngine:
             self.tasks.add(connection, new)
             self.vault.write(connection, new.id, kept)
             self.board.post(connection, new.id, new.priority)
-            events.add(connection, new.id, [_submitted(new)])
+            events.add(connection, new.id, [events.submitted(new)])
 
         with self.vault.keeping(new.id, planned.secrets) as kept:
             self.database.transact(write)
         return self.tasks.get(new.id)
+
+    # --- handing in ----------------------------------------------------------
+
+    def receive(
+        self,
+        task_id: str,
+        source: BinaryIO,
+        *,
+        offset: int = 0,
+        length: int | None = None,
+        requester: task.Requester | None = None,
+    ) -> ports.Staged:
+        """Take in bytes for a task that waits for some, such as an upload.
+
+        They are kept though this raises: hand in the rest from where
+        :meth:`received` says. Blocks until ``source`` ends.
+
+        :param source: of which only ``read(size)`` is called; what that
+            raises is taken for a cut
+        :param offset: of its first byte
+        :param length: bytes that it should have, when that is known
+        :raises TaskNotFound: when there is none the requester may see
+        :raises TaskConflict: when it takes no bytes (any more), others than
+            those from ``offset`` on, or takes some just now
+        :raises UploadTruncated: when fewer come than ``length``, or none
+        :raises UploadTooBig: when more come than were announced or may
+        :raises DiskFull: when there is no room
+        """
+        waiting = self.tasks.get(task_id, requester)
+        return self._receiver.receive(waiting, source, offset, length)
+
+    def received(
+        self, task_id: str, requester: task.Requester | None = None
+    ) -> ports.Staged:
+        """Tell how far a task's bytes have been handed in.
+
+        :raises TaskNotFound: when there is none the requester may see
+        """
+        return self.staging.staged(self.tasks.get(task_id, requester).id)
 
     # --- reading -------------------------------------------------------------
 
@@ -322,13 +352,9 @@ class TaskEngine:
         :raises TaskTypeNotFound: when no such type is installed
         :raises InvalidInput: when the input does not fit
         """
-        if task_input is None:
-            task_type = self.registry.get(type_name)
-            task_input = schema.example(task_type.input_schema)
-        draft = planning.draft(type_name, task_input, None)
-        drawn = planning.drawable(self._shared, draft.input)
-        planned = planning.plan(self.registry, drawn, self.conf, draft)
-        return building.build(self.registry, drawn, planned.new).graph
+        return drawing.drawn(
+            self.registry, self._shared, self.conf, type_name, task_input
+        )
 
     # --- running -------------------------------------------------------------
 
@@ -359,18 +385,10 @@ class TaskEngine:
             registry=self.registry,
             shared=self._shared,
             area=self.area,
+            staging=self.staging,
             vault=self.vault,
             # A failure is there to be read: never gone before a success.
             lifetimes=runner.Lifetimes(success, max(success, failure)),
             max_attempts=conf.max_attempts,
             claim_ttl=conf.claim_ttl,
         )
-
-
-def _submitted(new: task.Task) -> events.Event:
-    again = f", again for {new.retry_of}" if new.retry_of else ""
-    return events.Event(
-        at=datetime.datetime.now(datetime.UTC),
-        kind="submitted",
-        text=f"{new.type} for image {new.image_id}{again}",
-    )

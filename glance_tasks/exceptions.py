@@ -179,6 +179,18 @@ class ChecksumMismatch(TaskError):
     code = "checksum_mismatch"
 
 
+class UploadTruncated(TaskError):
+    """Fewer bytes were handed in than there should be."""
+
+    code = "upload_truncated"
+
+
+class UploadTooBig(TaskError):
+    """More bytes are handed in than there may be."""
+
+    code = "upload_too_big"
+
+
 class ArchiveError(TaskError):
     """The archive cannot be unpacked to one disk image."""
 

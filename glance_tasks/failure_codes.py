@@ -76,6 +76,19 @@ CATALOGUE = (
         False,
     ),
     FailureCode(
+        "upload_truncated",
+        "the bytes that were handed in ended before the image was whole",
+        "Submit the task again and hand the bytes in; what is cut can be"
+        " continued while the task waits",
+        True,
+    ),
+    FailureCode(
+        "upload_too_big",
+        "more bytes were handed in than were announced or are allowed",
+        "Announce the right size, or hand in an image within the limit",
+        False,
+    ),
+    FailureCode(
         "checksum_mismatch",
         "the bytes received do not have the digest that was given",
         "Check the digest; if it is right, the file at the source is not",

@@ -30,65 +30,6 @@ from glance_tasks.secrets import inputs
 _MAX_INPUT_BYTES = 256 * 1024
 
 
-class Anywhere:
-    """A fetcher and sender for drawings: examples need not be allowed."""
-
-    def preflight(self, uri: str, credentials: Any = None) -> None:
-        """Allow it."""
-
-    def location(self, uri: str, name: str) -> str:
-        """Give what it would be for most schemes."""
-        return f"{uri.rstrip('/')}/{name}"
-
-    def fetch(self, uri: str, *args: Any, **kwargs: Any) -> ports.Fetched:
-        """Refuse: a drawing fetches nothing."""
-        raise exceptions.FetchError(f"{uri} is only drawn")
-
-    def send(self, *args: Any, **kwargs: Any) -> ports.Sent:
-        """Refuse: a drawing sends nothing."""
-        raise exceptions.SendError("an image is only drawn")
-
-    def remove(self, *args: Any, **kwargs: Any) -> None:
-        """Refuse: a drawing undoes nothing."""
-        raise exceptions.SendError("an image is only drawn")
-
-
-class AnyImage:
-    """A catalogue for drawings: an example's image need not be there."""
-
-    def __init__(self, inner: ports.ImageCatalog) -> None:
-        """Give what ``inner`` has, where it has it."""
-        self._inner = inner
-
-    def get(self, image_id: str, *, hidden: bool = False) -> ports.Image:
-        """Give the image, or one that could be there."""
-        try:
-            return self._inner.get(image_id, hidden=hidden)
-        except exceptions.ImageNotFound:
-            return ports.Image(
-                *(image_id, "", "raw", "bare", 0, 0),
-                *("", "sha512", "", image_id),
-            )
-
-
-def drawable(
-    shared: building.Surroundings, task_input: Mapping[str, Any]
-) -> building.Surroundings:
-    """Give surroundings in which everything an example names is there."""
-    images: Any = AnyImage(shared.catalogue)
-    anywhere = Anywhere()
-    # The image is in the first, so that every other one may be named.
-    stores = shared.stores or {"default": shared.store}
-    named = task_input.get("stores", ())
-    return dataclasses.replace(
-        shared,
-        fetcher=anywhere,
-        sender=anywhere,
-        catalogue=images,
-        stores={**stores, **dict.fromkeys(named, shared.store)},
-    )
-
-
 def draft(
     type_name: str,
     task_input: Mapping[str, Any],
@@ -122,6 +63,31 @@ def draft(
         input=_plain_input(task_input),
         created_at=now,
         updated_at=now,
+    )
+
+
+def again(
+    types: registry.Registry,
+    old: task.Task,
+    secrets: Mapping[str, Any],
+    who: task.Requester | None,
+) -> task.Task:
+    """Give the draft of a retry; see :meth:`TaskEngine.retry`."""
+    if old.status is not task.Status.FAILURE:
+        raise exceptions.TaskConflict(
+            f"task {old.id} is {old.status}; only a failed task can be retried"
+        )
+    task_type = types.get(old.type)
+    given = inputs.again(task_type, old, secrets)
+    drafted = draft(old.type, given, who, old.owner)
+    return dataclasses.replace(
+        drafted,
+        user_id=who.user_id if who else old.user_id,
+        retry_of=old.id,
+        image_id=old.image_id or drafted.image_id,
+        priority=old.priority,
+        # The old one's traces carry its fence; ours must be larger.
+        fence=old.fence,
     )
 
 

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is swept up: expired tasks, and work directories nobody needs."""
 
+from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 import json
 import logging
+from typing import Protocol
 
 from glance_tasks import exceptions
 from glance_tasks import offering
 from glance_tasks import ports
-from glance_tasks import workdir
 from glance_tasks.persistence import database as db
 from glance_tasks.persistence import expiry
 from glance_tasks.secrets import vault
@@ -29,9 +31,19 @@ class Reaped:
     work_dirs: int
 
 
+class Area(Protocol):
+    """A directory with a directory for each of some tasks."""
+
+    def task_ids(self) -> Iterator[str]:
+        """Give their ids."""
+
+    def sweep(self, task_id: str) -> None:
+        """Remove that of a task; absence is no error."""
+
+
 def reap(
     database: db.Database,
-    area: workdir.WorkArea,
+    areas: Sequence[Area],
     secrets: vault.Vault,
     store: ports.ImageStore,
     *,
@@ -44,10 +56,11 @@ def reap(
     What tasks have made, images and their data, stays; what they offered by
     temporary URLs goes. Cut anywhere, the next call goes on.
 
+    :param areas: where tasks have directories
     :param store: the default one
     :raises DatabaseUnreachable: when the database is away
     """
-    swept = _sweep(database, area, dry_run)
+    swept = sum(_sweep(database, area, dry_run) for area in areas)
     if not dry_run:
         # Before the tasks, whose end says that the secrets must go.
         secrets.sweep()
@@ -85,9 +98,7 @@ def _delete(
     return len(gone)
 
 
-def _sweep(
-    database: db.Database, area: workdir.WorkArea, dry_run: bool
-) -> int:
+def _sweep(database: db.Database, area: Area, dry_run: bool) -> int:
     """Remove directories of tasks of this database that have ended.
 
     One of a task that the database does not know may be another

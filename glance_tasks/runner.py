@@ -16,6 +16,7 @@ from glance_tasks import exceptions
 from glance_tasks import executor
 from glance_tasks import logs
 from glance_tasks import outcome
+from glance_tasks import ports
 from glance_tasks import recovery
 from glance_tasks import registry
 from glance_tasks import reporting
@@ -50,6 +51,7 @@ class Services:
     registry: registry.Registry
     shared: building.Surroundings
     area: workdir.WorkArea
+    staging: ports.Staging
     vault: vault.Vault
     lifetimes: Lifetimes
     max_attempts: int
@@ -324,6 +326,7 @@ class Run:
         # Before the outcome: cut in between, a run finds every atom done and
         # needs no file.
         services.area.remove(held.id, held.fence)
+        services.staging.sweep(held.id)
         lifetimes = services.lifetimes
         if failure is None:
             self._report.append("succeeded")

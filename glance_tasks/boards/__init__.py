@@ -61,8 +61,11 @@ class Board(Protocol):
     def set_aside(self, claim: Claim) -> None:
         """Keep the task from being taken until :meth:`wake`."""
 
-    def wake(self, older_than: float) -> None:
-        """Let tasks be taken that were set aside that many seconds ago."""
+    def wake(self, older_than: float, task_id: str | None = None) -> None:
+        """Let tasks be taken that were set aside that many seconds ago.
+
+        :param task_id: only that one
+        """
 
     def release(self, holder: str) -> int:
         """Let the leases of a conductor lapse that is known to be dead.

@@ -213,15 +213,17 @@ class SqlBoard:
                 )
             )
 
-    def wake(self, older_than: float) -> None:
+    def wake(self, older_than: float, task_id: str | None = None) -> None:
         """Let tasks be taken that were set aside that many seconds ago."""
+        waiting = (
+            sa.update(_JOBS)
+            .where(_JOBS.c.state == "waiting")
+            .where(_JOBS.c.not_before <= models.now() - older_than)
+        )
+        if task_id is not None:
+            waiting = waiting.where(_JOBS.c.task_id == task_id)
         with self._database.single() as connection:
-            connection.execute(
-                sa.update(_JOBS)
-                .where(_JOBS.c.state == "waiting")
-                .where(_JOBS.c.not_before <= models.now() - older_than)
-                .values(state="ready")
-            )
+            connection.execute(waiting.values(state="ready"))
 
     def release(self, holder: str) -> int:
         """Let the leases of a dead conductor lapse."""

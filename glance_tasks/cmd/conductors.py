@@ -83,7 +83,7 @@ class Reap(answers.ShowAnswer):
         engine = self.engine()
         reaped = reaper.reap(
             engine.database,
-            engine.area,
+            (engine.area, engine.staging),
             engine.vault,
             engine.store,
             dry_run=parsed_args.dry_run,

@@ -135,7 +135,7 @@ def _network(conf: cfg.ConfigOpts) -> Iterator[Finding]:
 
 
 def _directories(conf: cfg.ConfigOpts) -> Iterator[Finding]:
-    for name in ("data_dir", "work_dir", "store_dir"):
+    for name in ("data_dir", "work_dir", "staging_dir", "store_dir"):
         yield _directory(name, getattr(opts, name)(conf))
 
 

@@ -3,11 +3,14 @@
 
 import argparse
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
+import contextlib
 import json
 import os
 import pathlib
 from typing import Any
+from typing import BinaryIO
 from typing import TextIO
 
 from glance_tasks import exceptions
@@ -42,6 +45,40 @@ def read(given: str, stdin: TextIO) -> dict[str, Any]:
             [("", f"is a JSON {type(value).__name__}; expected an object")]
         )
     return value
+
+
+# --- bytes -------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def opened(name: str, stdin: TextIO, offset: int) -> Iterator[BinaryIO]:
+    """Open a file, or standard input for ``-``, behind its first bytes.
+
+    :param offset: how many of them to skip
+    :raises InvalidInput: when it cannot be read, or has not that many
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            file: Any = stdin.buffer
+            if name != "-":
+                file = stack.enter_context(open(name, "rb"))
+            _skip(file, name, offset)
+        except OSError as error:
+            raise exceptions.InvalidInput(
+                [("", f"cannot read {name!r}: {error.strerror}")]
+            ) from error
+        yield file
+
+
+def _skip(file: BinaryIO, name: str, count: int) -> None:
+    # Read, not sought: it may be a pipe.
+    while count:
+        skipped = len(file.read(min(count, 1 << 20)))
+        if not skipped:
+            raise exceptions.InvalidInput(
+                [("", f"{name!r} ends {count} bytes before what is new")]
+            )
+        count -= skipped
 
 
 # --- secrets -----------------------------------------------------------------

@@ -33,6 +33,7 @@ _COMMANDS: dict[str, Any] = {
     "type show": types.TypeShow,
     "flow graph": types.FlowGraph,
     "task submit": tasks.TaskSubmit,
+    "task upload": tasks.TaskUpload,
     "task list": tasks.TaskList,
     "task show": tasks.TaskShow,
     "task events": tasks.TaskEvents,

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from glance_tasks import engine as task_engine
+from glance_tasks import exceptions
 from glance_tasks import task
 from glance_tasks.cmd import answers
 from glance_tasks.cmd import inputs
@@ -147,6 +148,38 @@ class TaskRetry(_TaskAnswer):
         secrets = self._secrets(engine, failed.type, parsed_args)
         again = engine.retry(failed.id, secrets=secrets)
         return self._answer(engine, again, parsed_args)
+
+
+class TaskUpload(_TaskAnswer):
+    """Hand in the bytes that a task waits for, from where they stopped."""
+
+    def get_parser(self, prog_name: str) -> Any:
+        """Take the task's id and the file."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument("id", help="id of a task that takes bytes")
+        parser.add_argument(
+            "file",
+            help="file with all of the bytes, or - for standard input; what"
+            " was handed in before is skipped",
+        )
+        self._add_waiting(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+        """Hand them in."""
+        engine = self.engine()
+        offset = engine.received(parsed_args.id).size
+        with inputs.opened(parsed_args.file, self.app.stdin, offset) as source:
+            staged = engine.receive(parsed_args.id, source, offset=offset)
+        found = engine.get(parsed_args.id)
+        if not staged.whole:
+            size = found.input["size"]
+            text = (
+                f"{parsed_args.file!r} ends after {staged.size} of {size}"
+                " bytes; run this again when it has the rest"
+            )
+            raise exceptions.InvalidInput([("", text)])
+        return self._answer(engine, found, parsed_args)
 
 
 class TaskShow(answers.ShowAnswer):

@@ -26,6 +26,7 @@ GROUPS: dict[str, list[cfg.Opt]] = {
     "glance_tasks": service.ENGINE,
     "glance_tasks_fetch": transfer.FETCH,
     "glance_tasks_send": transfer.SEND,
+    "glance_tasks_upload": transfer.UPLOAD,
     "glance_tasks_unpack": images.UNPACK,
     "glance_tasks_convert": images.CONVERT,
     "glance_tasks_secrets": service.SECRETS,
@@ -69,6 +70,12 @@ def work_dir(conf: cfg.ConfigOpts) -> pathlib.Path:
     """Give the directory of running tasks' files."""
     chosen = conf.glance_tasks.work_dir
     return pathlib.Path(chosen) if chosen else data_dir(conf) / "work"
+
+
+def staging_dir(conf: cfg.ConfigOpts) -> pathlib.Path:
+    """Give the directory of bytes that are handed in."""
+    chosen = conf.glance_tasks_upload.dir
+    return pathlib.Path(chosen) if chosen else data_dir(conf) / "staging"
 
 
 def speed_file(conf: cfg.ConfigOpts) -> pathlib.Path | None:

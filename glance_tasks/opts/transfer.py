@@ -129,3 +129,27 @@ SEND: list[cfg.Opt] = [
         help="Seconds a destination may take nothing, or not answer.",
     ),
 ]
+
+UPLOAD: list[cfg.Opt] = [
+    cfg.StrOpt(
+        "dir",
+        help="Directory in which bytes lie that are handed in, until their"
+        " task has taken them. The service that takes them in and the"
+        " conductors must see the same one. On the file system of work_dir"
+        " they are taken without being copied. Unset: 'staging' in data_dir.",
+    ),
+    cfg.IntOpt(
+        "max_bytes",
+        default=1 << 40,
+        min=1,
+        help="Most that may be handed in for one task, in bytes.",
+    ),
+    cfg.FloatOpt(
+        "timeout",
+        default=3600.0,
+        min=1.0,
+        max=604800.0,
+        help="Seconds for which a task waits for more bytes before it ends as"
+        " upload_truncated.",
+    ),
+]

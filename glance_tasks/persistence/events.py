@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from glance_tasks import task
 from glance_tasks.persistence import database as db
 from glance_tasks.persistence import models
 
@@ -72,3 +73,13 @@ def of_task(database: db.Database, task_id: str) -> list[Event]:
         )
         for row in rows
     ]
+
+
+def submitted(new: task.Task) -> Event:
+    """Give the first event of a task."""
+    again = f", again for {new.retry_of}" if new.retry_of else ""
+    return Event(
+        at=datetime.datetime.now(datetime.UTC),
+        kind="submitted",
+        text=f"{new.type} for image {new.image_id}{again}",
+    )

@@ -24,4 +24,6 @@ from glance_tasks.ports.transfer import Fetcher as Fetcher
 from glance_tasks.ports.transfer import Parcel as Parcel
 from glance_tasks.ports.transfer import Sender as Sender
 from glance_tasks.ports.transfer import Sent as Sent
+from glance_tasks.ports.transfer import Staged as Staged
+from glance_tasks.ports.transfer import Staging as Staging
 from glance_tasks.ports.transfer import TempUrls as TempUrls

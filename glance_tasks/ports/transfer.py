@@ -57,6 +57,50 @@ class Fetcher(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Staged:
+    """How far a task's bytes have been handed in.
+
+    :ivar size: bytes that are there for good: where to go on
+    :ivar whole: whether they are all there are
+    :ivar changed_at: when the last ones came, in seconds since 1970; None
+        when none ever did
+    """
+
+    size: int = 0
+    whole: bool = False
+    changed_at: float | None = None
+
+
+class Staging(Protocol):
+    """Where bytes lie that are handed in, until their task takes them."""
+
+    def staged(self, task_id: str) -> Staged:
+        """Tell how far the bytes of a task are there.
+
+        :raises OSError: when that cannot be read
+        """
+
+    def bring(
+        self,
+        task_id: str,
+        path: pathlib.Path,
+        *,
+        algorithms: Sequence[str],
+        stop: running.StopSignal,
+        progress: running.Progress,
+    ) -> Fetched:
+        """Have bytes that are whole at ``path`` too, where no one writes.
+
+        :param algorithms: of the digests to give
+        :raises DiskFull: when there is no room for them
+        :raises OSError: when they cannot be read or written
+        """
+
+    def sweep(self, task_id: str) -> None:
+        """Remove what was handed in for a task; absence is no error."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Parcel:
     """What is to be sent and where to; the same in every run of its task.
 

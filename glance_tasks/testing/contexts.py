@@ -51,6 +51,7 @@ def context(
     stores: Mapping[str, ports.ImageStore] | None = None,
     fetcher: ports.Fetcher | None = None,
     sender: ports.Sender | None = None,
+    staging: ports.Staging | None = None,
     progress: ports.Progress | None = None,
     stop: ports.StopSignal | None = None,
     fence: ports.Fence | None = None,
@@ -60,9 +61,9 @@ def context(
 
     Where nothing is given: progress and events are recorded, the stop signal
     never comes, the fence is open, the fetcher and the sender are the guarded
-    ones and may fetch from and send to loopback; a catalogue or a store there
-    is none of, and an atom that uses it fails with an AssertionError that
-    says so.
+    ones and may fetch from and send to loopback; a catalogue, a store or a
+    staging area there is none of, and an atom that uses it fails with an
+    AssertionError that says so.
 
     :param work_dir: made when it does not exist
     :param plan: what the type's ``plan`` would give; an ``image_id`` is there
@@ -77,6 +78,7 @@ def context(
         stores=stores or {},
         fetcher=fetcher or _fetcher(),
         sender=sender or _sender(),
+        staging=staging or cast(Any, NotGiven("staging")),
         progress=progress or doubles.RecordingProgress(),
         stop=stop or doubles.NeverStop(),
         fence=fence or doubles.OpenFence(),

@@ -22,7 +22,8 @@ def find_leftovers(engine: task_engine.TaskEngine) -> list[str]:
     To be asked when no task runs: one that has not ended is named by its row
     in ``gt_jobs``. Looked at are
 
-    - the work directory, of which nothing may be there any more,
+    - the work directory and that of what was handed in, of which nothing may
+      be there any more,
     - the store: objects of no image and no task that succeeded, and files of
       the directory store that are no objects,
     - the catalogue: images of tasks that did not succeed,
@@ -58,11 +59,12 @@ def _images(catalogue: ports.ImageCatalog) -> Iterator[ports.Image]:
 
 
 def _files(engine: task_engine.TaskEngine) -> Iterator[str]:
-    root = engine.area.root
-    for path in _under(root):
+    for path in _under(engine.area.root):
         # The conductors' own files: one that was killed leaves its there.
         if ".conductors" not in path.parts:
             yield f"work directory: {path}"
+    for path in _under(engine.staging.root):
+        yield f"handed in: {path}"
 
 
 def _under(root: pathlib.Path) -> Iterator[pathlib.Path]:

@@ -74,6 +74,16 @@ class Landing:
         """Take the part of a borrowed buffer that was filled."""
         self._flow.update(piece)
 
+    def settle(self, check: Callable[[], None]) -> None:
+        """Make what has arrived durable, though more may come.
+
+        :raises OSError: when something could not be written
+        """
+        self._marker.wait(check)
+        if self._ahead:
+            self._marker.add(self.offset, self._flow.snapshot(), check)
+            self._marker.wait(check)
+
     def finish(self, check: Callable[[], None]) -> ledger.Mark:
         """Say that the file is whole; give the last mark once it is durable.
 

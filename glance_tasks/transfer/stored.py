@@ -7,10 +7,21 @@ their digest: what one store sent the first half of another one may go on with.
 
 import time
 from typing import BinaryIO
+from typing import Protocol
 
 from glance_tasks import exceptions
 from glance_tasks import ports
 from glance_tasks.transfer import endpoint
+
+
+class Opener(Protocol):
+    """Opens what it keeps under a key."""
+
+    def open(self, key: str) -> BinaryIO:
+        """Open the bytes under ``key``, from their beginning.
+
+        :raises StoreError: when they are not there
+        """
 
 
 class ObjectStream:
@@ -57,7 +68,7 @@ class ObjectEndpoint:
     """
 
     def __init__(
-        self, store: ports.ImageStore, key: str, identity: endpoint.Identity
+        self, store: Opener, key: str, identity: endpoint.Identity
     ) -> None:
         """Read ``key`` of ``store``.
 

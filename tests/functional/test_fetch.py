@@ -275,7 +275,9 @@ def test_a_promise_is_kept_whatever_digests_are_wanted(source, tmp_path):
 
 @pytest.mark.parametrize("digests", [(), ("sha384",)])
 def test_digests_that_no_artifact_shows_are_not_enough(digests):
-    with pytest.raises(exceptions.BrokenPlugin, match="expected one of gcd1, md5"):
+    with pytest.raises(
+        exceptions.BrokenPlugin, match="expected one of gcd1, md5"
+    ):
         fetch.FetchImage(digests=digests)
 
 

@@ -40,7 +40,9 @@ STATE = BASE | words("persistence boards")
 TYPES = BASE | words("context plugin registry schema graph")
 RUN = DATA | STATE | TYPES | words("opts atoms listeners")
 RUNNING = words("engine runner conductor reaper")
-RUNNING |= words("building planning presence recovery reporting")
+RUNNING |= words(
+    "building drawing planning presence receiving recovery reporting"
+)
 RUNNING |= words(
     "collaborators executor offering outcome stopping stores workdir"
 )

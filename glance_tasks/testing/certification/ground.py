@@ -41,6 +41,7 @@ class Ground:
     :ivar url: of the database
     :ivar given: the task's input, with its places put in
     :ivar images: that are there before, ids to files
+    :ivar handed: the file that is handed in where the task takes bytes
     """
 
     home: str
@@ -50,6 +51,7 @@ class Ground:
     given: Mapping[str, Any]
     options: Mapping[str, Any]
     images: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    handed: str = ""
 
     def make(self) -> None:
         """Make the directories."""
@@ -153,7 +155,11 @@ class Ground:
 
     def _files(self) -> Iterator[tuple[str, str]]:
         home = pathlib.Path(self.home)
-        roots = {"data/work", *(f"data/store-{name}" for name in _STORES)}
+        roots = {
+            "data/work",
+            "data/staging",
+            *(f"data/store-{name}" for name in _STORES),
+        }
         for path in sorted(home.glob("*/**/*")):
             name = str(path.relative_to(home))
             # The conductors' own, the database, and the keys of secrets.

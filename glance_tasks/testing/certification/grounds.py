@@ -94,6 +94,7 @@ class Grounds:
             ),
             options=self.subject.options,
             images=stock.wanted(given, self._home / "kit"),
+            handed=str(stock.handed(given, self._home / "kit")),
         )
         made.make()
         if self.database == "sqlite":

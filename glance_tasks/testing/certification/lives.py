@@ -13,6 +13,7 @@ from glance_tasks import exceptions
 from glance_tasks import executor
 from glance_tasks import runner
 from glance_tasks import task
+from glance_tasks.atoms import receive
 from glance_tasks.persistence import models
 from glance_tasks.testing import cuts
 from glance_tasks.testing.certification import disturbance as disturbing
@@ -50,8 +51,22 @@ def warm_up() -> None:
 
 
 def submit(engine: task_engine.TaskEngine, place: ground.Ground) -> task.Task:
-    """Submit the task of a trial."""
-    return engine.submit(place.name, place.given, owner=stock.OWNER)
+    """Submit the task of a trial, with the bytes that it takes."""
+    submitted = engine.submit(place.name, place.given, owner=stock.OWNER)
+    _hand_in(engine, place, submitted)
+    return submitted
+
+
+def _hand_in(
+    engine: task_engine.TaskEngine, place: ground.Ground, found: task.Task
+) -> None:
+    """Hand in what a task waits for, from where an earlier life stopped."""
+    staged = engine.received(found.id)
+    if found.ended or staged.whole or receive.PLANNED not in found.plan:
+        return
+    with open(place.handed, "rb") as file:
+        file.seek(staged.size)
+        engine.receive(found.id, file, offset=staged.size)
 
 
 def run(
@@ -120,12 +135,14 @@ def finish(
     for _ in range(_LIVES):
         with place.engine(disturbance) as engine:
             lapse(engine)
+            tasks = engine.find()
+            if not tasks:
+                return None
+            _hand_in(engine, place, engine.get(tasks[0].id))
             with contextlib.suppress(exceptions.RunInterrupted):
                 while run(engine):
                     pass
             tasks = engine.find()
-            if not tasks:
-                return None
             if tasks[0].ended:
                 return observed(engine, place, tasks[0].id)
     reason = f" ({tasks[0].queue_reason})" if tasks[0].queue_reason else ""

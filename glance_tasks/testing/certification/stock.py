@@ -45,6 +45,15 @@ def wanted(given: Any, kit: pathlib.Path) -> dict[str, str]:
     }
 
 
+def handed(given: Mapping[str, Any], kit: pathlib.Path) -> pathlib.Path:
+    """Give the file for a task that takes bytes, of a format it names.
+
+    :param kit: where the files are
+    """
+    named = [name for name in IMAGES.values() if name[5:] in given.values()]
+    return kit / (named or [*IMAGES.values()])[0]
+
+
 def put(engine: task_engine.TaskEngine, images: Mapping[str, str]) -> None:
     """Store and publish them; again changes nothing."""
     for image_id, path in images.items():

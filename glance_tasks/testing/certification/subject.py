@@ -31,7 +31,9 @@ class Subject:
     :ivar name: under which it is registered
     :ivar inputs: what its tasks are given, one after the other; each host
         ``*.example`` stands for the kit's source, and a path that begins with
-        ``/scratch.example`` for a directory that is looked at afterwards
+        ``/scratch.example`` for a directory that is looked at afterwards.
+        A task that takes bytes is handed those of the kit's disk of the
+        format, raw or qcow2, that its input names
     :ivar place: ``module:Class``, when it is not installed
     :ivar serve: files that the source serves besides ``/disk.raw`` and
         ``/disk.qcow2``, by their names

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where bytes lie that a service hands in, until their task has taken them.
+
+A directory a task, with the file, its ledger and a lock. Whoever hands bytes
+in and whoever runs the task must see the same directory.
+"""
+
+from collections.abc import Iterator
+from collections.abc import Sequence
+import contextlib
+import errno
+import fcntl
+import os
+import pathlib
+import shutil
+from typing import BinaryIO
+import uuid
+
+from glance_tasks import exceptions
+from glance_tasks import ledger
+from glance_tasks import ports
+from glance_tasks.transfer import download
+from glance_tasks.transfer import endpoint
+from glance_tasks.transfer import order as orders
+from glance_tasks.transfer import rules as fetch_rules
+from glance_tasks.transfer import stored
+from glance_tasks.transfer import workfile
+
+_DATA, _LOCK = "data", "lock"
+
+# Another file system, or one without hard links: then the bytes are copied.
+_NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP}
+
+
+class StagingArea:
+    """The bytes handed in for all tasks; safe to share between threads.
+
+    Implements :class:`glance_tasks.ports.Staging`.
+    """
+
+    def __init__(self, root: pathlib.Path) -> None:
+        """Use ``root``; it is made when the first bytes come."""
+        self.root = root
+
+    def path(self, task_id: str) -> pathlib.Path:
+        """Give the place of a task's bytes."""
+        return self.root / task_id / _DATA
+
+    def staged(self, task_id: str) -> ports.Staged:
+        """Tell how far they are there."""
+        path = self.path(task_id)
+        record = ledger.read(path)
+        try:
+            changed_at = max(
+                one.stat().st_mtime for one in (path, ledger.beside(path))
+            )
+        except FileNotFoundError:
+            changed_at = None
+        if record is None:
+            return ports.Staged(changed_at=changed_at)
+        done = record.done
+        whole = done is not None and workfile.size(path) == done.offset
+        return ports.Staged(record.offset, whole, changed_at)
+
+    @contextlib.contextmanager
+    def held(self, task_id: str) -> Iterator[pathlib.Path]:
+        """Keep others from handing bytes in for this task; give the place.
+
+        :raises TaskConflict: when somebody does so already
+        :raises OSError: when it cannot be made
+        """
+        home = self.root / task_id
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (home / _LOCK).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise exceptions.TaskConflict(
+                    f"somebody hands in bytes for task {task_id} already"
+                ) from None
+            yield home / _DATA
+
+    def bring(
+        self,
+        task_id: str,
+        path: pathlib.Path,
+        *,
+        algorithms: Sequence[str],
+        stop: ports.StopSignal,
+        progress: ports.Progress,
+    ) -> ports.Fetched:
+        """Have the bytes at ``path``; see :class:`ports.Staging`."""
+        source = self.path(task_id)
+        record = ledger.read(source)
+        done = record.done if record else None
+        if done is None:
+            raise AssertionError("only whole files are brought")
+        digests = done.digests
+        if set(algorithms) <= digests.keys() and _link(source, path):
+            return ports.Fetched(done.offset, digests)
+        validator = " ".join(sorted(digests.values()))
+        identity = endpoint.Identity(validator, done.offset)
+        wanted = orders.Order(
+            uri=f"upload:{task_id}",
+            path=path,
+            algorithms=tuple(sorted(algorithms)),
+            max_bytes=done.offset,
+            stop=stop,
+            progress=progress,
+        )
+        # To it we are a store.
+        one = stored.ObjectEndpoint(self, task_id, identity)
+        rules = fetch_rules.FetchRules(min_rate=0)
+        return download.Download(wanted, one, rules).run()
+
+    def open(self, key: str) -> BinaryIO:
+        """Open the bytes of a task."""
+        return self.path(key).open("rb")
+
+    def sweep(self, task_id: str) -> None:
+        """Remove what was handed in for a task; absence is no error."""
+        shutil.rmtree(self.root / task_id, ignore_errors=True)
+
+    def task_ids(self) -> Iterator[str]:
+        """Give the ids of the tasks for which bytes were handed in."""
+        if not self.root.is_dir():
+            return
+        for entry in os.scandir(self.root):
+            with contextlib.suppress(ValueError):
+                yield str(uuid.UUID(entry.name))
+
+
+def _link(source: pathlib.Path, path: pathlib.Path) -> bool:
+    """Give the file another name; nobody writes to one that is whole."""
+    ledger.remove(path)
+    try:
+        os.link(source, path, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in _NO_LINK:
+            return False
+        raise
+    ledger.sync_directory(path.parent)
+    return True
