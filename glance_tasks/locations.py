@@ -124,13 +124,21 @@ class Location:
         """Make it of what :meth:`to_dict` gave, perhaps in a later release."""
         names = {field.name for field in dataclasses.fields(cls)}
         known = {k: v for k, v in stored.items() if k in names}
-        known["status"] = LocationStatus(known["status"])
+        known["status"] = LocationStatus(known.get("status", _L.ACTIVE))
         if "deletes_at" in known:
             known["deletes_at"] = datetime.datetime.fromtimestamp(
                 known["deletes_at"], datetime.UTC
             )
         return cls(**known)
 
+
+#: What is known of the data itself.
+FACTS = frozenset(
+    {
+        *("disk_format", "container_format", "size", "virtual_size"),
+        *("checksum", "os_hash_algo", "os_hash_value", "content_digest"),
+    }
+)
 
 #: The locations of one image, in the order in which they were added.
 Locations = tuple[Location, ...]

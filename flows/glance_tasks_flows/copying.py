@@ -16,6 +16,7 @@ from glance_tasks import TaskType
 from glance_tasks.atoms import copy
 from glance_tasks.atoms import owned
 from glance_tasks.atoms import read
+from glance_tasks_flows import fields
 
 _MAX_STORES = 32
 
@@ -81,7 +82,9 @@ class CopyTask(TaskType):
         return {
             "image_id": image.id,
             "source_image_id": image.id,
-            "copies": {n: _key(image, n) for n in ctx.input["stores"]},
+            "copies": {
+                n: fields.free_key(image, n) for n in ctx.input["stores"]
+            },
         }
 
     def locks(self, ctx: PlanContext) -> list[Lock]:
@@ -128,11 +131,3 @@ def _refused(name: str, image: Image, ctx: PlanContext) -> str | None:
         if (one.store or default) == name and one.status != "deleted":
             return f"has a copy of this image already, which is {one.status}"
     return None
-
-
-def _key(image: Image, store: str) -> str:
-    """Give a key that no data of this image ever had in that store."""
-    used = {one.key for one in image.locations if one.store == store}
-    tries = (f"{image.id}.{number}" for number in range(1, len(used) + 1))
-    free = (key for key in (image.id, *tries) if key not in used)
-    return next(free)

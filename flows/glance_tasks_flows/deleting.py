@@ -15,13 +15,14 @@ from glance_tasks import PlanContext
 from glance_tasks import TaskType
 from glance_tasks.atoms import delete
 from glance_tasks.atoms import owned
+from glance_tasks_flows import fields
 
 # A hundred years.
 _MAX_DELAY_S = 100 * 365 * 24 * 3600
 
 
 class DeleteTask(TaskType):
-    """Delete an image, or its copy in one store, at once or later."""
+    """Delete an image, or some of its copies, at once or later."""
 
     input_schema = {
         "type": "object",
@@ -33,6 +34,11 @@ class DeleteTask(TaskType):
                 "type": "string",
                 "description": "Delete only the copy in this store, which"
                 " must not be the last one.",
+            },
+            "disk_format": {
+                "enum": list(fields.TARGETS),
+                "description": "Delete only copies in this format, which must"
+                " not be the last ones of the image as it was made.",
             },
             "delay": {
                 "type": "number",
@@ -76,12 +82,13 @@ class DeleteTask(TaskType):
     def plan(self, ctx: PlanContext) -> dict[str, Any]:
         """Refuse what must stay, and decide when the rest goes.
 
-        :returns: ``deletes_at``, in seconds since 1970, ``store``, and which
-            image it is about
+        :returns: ``deletes_at``, in seconds since 1970, ``store``,
+            ``only_format``, and which image it is about
         """
         store = ctx.input.get("store")
         image = owned.planned(ctx, hidden=True)
-        refused = delete.check_deletable(image, store)
+        disk_format = ctx.input.get("disk_format")
+        refused = delete.check_deletable(image, store, disk_format)
         if refused:
             raise InvalidInput([("/image_id", refused)])
         delay = max(ctx.limits.delete_delay, ctx.input.get("delay", 0))
@@ -89,6 +96,7 @@ class DeleteTask(TaskType):
             "image_id": ctx.input["image_id"],
             "deletes_at": time.time() + delay,
             "store": store,
+            "only_format": disk_format,
         }
 
     def locks(self, ctx: PlanContext) -> list[Lock]:

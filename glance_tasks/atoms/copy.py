@@ -51,9 +51,9 @@ class CopyToStore(plugin.Atom):
         """Give the image, the store's name and the bytes it took."""
         store, key = self._place
         place = locations.Location(key, store)
-        image = owned.found(self.run)
+        found = self._described(owned.found(self.run), fetched)
         new = dataclasses.replace(
-            image.located(store), key=key, status=_UPLOADING
+            found, key=key, store=store, status=_UPLOADING
         )
         self._change(image_id, lambda held: _announced(held, new))
         size = self.run.store_of(place).put(
@@ -73,6 +73,12 @@ class CopyToStore(plugin.Atom):
             lambda held: locations.move(held, self._place, _ACTIVE),
         )
         return {"image_id": image_id, "store": store, "size": size}
+
+    def _described(
+        self, image: ports.Image, fetched: ports.Artifact
+    ) -> locations.Location:
+        """Give what is known of the data, wherever it will be."""
+        return image.located()
 
     def _change(self, image_id: str, change: locations.Change) -> None:
         try:
@@ -97,6 +103,26 @@ class CopyToStore(plugin.Atom):
             )
         except exceptions.ImageNotFound:
             return
+
+
+class AddLocation(CopyToStore):
+    """Put what was made of an image into a store, as data of the same image.
+
+    It is shown as ``uploading`` until it is whole.
+
+    Reverting deletes the object and takes the location away.
+    """
+
+    def _described(
+        self, image: ports.Image, fetched: ports.Artifact
+    ) -> locations.Location:
+        known = {
+            name: value
+            for name, value in fetched.items()
+            if name in locations.FACTS
+        }
+        known["container_format"] = image.container_format
+        return locations.Location.from_dict({"key": "", **known})
 
 
 def _announced(

@@ -20,29 +20,46 @@ _SHORT_S = 5.0
 _DELETED = locations.LocationStatus.DELETED
 
 
-def check_deletable(image: ports.Image, store: str | None) -> str | None:
-    """Say why an image, or its copy in one store, may not be deleted."""
+def check_deletable(
+    image: ports.Image, store: str | None, disk_format: str | None = None
+) -> str | None:
+    """Say why an image, or copies of it, may not be deleted.
+
+    :param store: of the copies; None does not matter
+    :param disk_format: of the copies; None does not matter
+    """
     if image.protected:
         return f"image {image.id} is protected; take that off it first"
-    if store is None:
+    if store is None and disk_format is None:
         return None
-    if not _places(image, store):
-        return f"image {image.id} has no copy in the store {store!r}"
-    rest = [one for one in image.locations if one.store != store]
+    places = _places(image, store, disk_format)
+    which = "" if disk_format is None else f" of format {disk_format}"
+    where = "" if store is None else f" in the store {store!r}"
+    if not places:
+        return f"image {image.id} has no copy{which}{where}"
+    rest = [
+        one
+        for one in image.locations
+        if one.place not in places and one.os_hash_value == image.os_hash_value
+    ]
     if not locations.readable(rest):
         return (
-            f"the copy in the store {store!r} is the last one of image"
-            f" {image.id}; delete the image"
+            f"the copy{which}{where} is the last one of image {image.id};"
+            " delete the image"
         )
     return None
 
 
-def _places(image: ports.Image, store: str | None) -> list[tuple[str, str]]:
-    """Give the places of all data, or of that in one store."""
+def _places(
+    image: ports.Image, store: str | None, disk_format: str | None
+) -> list[tuple[str, str]]:
+    """Give the places of all data, or of that in one store, or format."""
     return [
         one.place
         for one in image.locations
-        if store in (None, one.store) and one.status is not _DELETED
+        if store in (None, one.store)
+        and disk_format in (None, one.disk_format)
+        and one.status is not _DELETED
     ]
 
 
@@ -58,18 +75,22 @@ class MarkDeletion(plugin.Atom):
     default_provides = "marked"
 
     def execute(
-        self, image_id: str, deletes_at: float, store: str | None = None
+        self,
+        image_id: str,
+        deletes_at: float,
+        store: str | None = None,
+        only_format: str | None = None,
     ) -> list[tuple[str, str]]:
-        """Mark all locations, or those of one store.
+        """Mark all locations, or those of one store, or format.
 
         :param deletes_at: seconds since 1970
         :raises TaskError: ``image_protected``, when it was protected meanwhile
         """
         image = owned.found(self.run, hidden=True)
-        refused = check_deletable(image, store)
+        refused = check_deletable(image, store, only_format)
         if refused:
             raise exceptions.TaskError(refused, code="image_protected")
-        places = _places(image, store)
+        places = _places(image, store, only_format)
         at = datetime.datetime.fromtimestamp(deletes_at, datetime.UTC)
         self.run.catalogue.change_locations(
             image_id,
@@ -166,7 +187,11 @@ class ScrubData(plugin.Atom):
     default_provides = "scrubbed"
 
     def execute(
-        self, image_id: str, marked: Sequence[Any], store: str | None = None
+        self,
+        image_id: str,
+        marked: Sequence[Any],
+        store: str | None = None,
+        only_format: str | None = None,
     ) -> Mapping[str, Any]:
         """Give what became of the ``image``, and of how many ``locations``.
 
@@ -177,7 +202,7 @@ class ScrubData(plugin.Atom):
             self._scrub(image_id, _place(place))
         return {
             "image_id": image_id,
-            "image": "active" if store else "deleted",
+            "image": "active" if store or only_format else "deleted",
             "locations": len(marked),
         }
 
