@@ -80,7 +80,7 @@ use = egg:swift#{kind}
 
 _PROXY = """\
 [pipeline:main]
-pipeline = catch_errors listing_formats bulk tempauth copy slo dlo proxy-server
+pipeline = catch_errors listing_formats bulk s3api tempauth copy slo dlo proxy-server
 [app:proxy-server]
 use = egg:swift#proxy
 account_autocreate = true
@@ -92,6 +92,8 @@ use = egg:swift#catch_errors
 use = egg:swift#listing_formats
 [filter:bulk]
 use = egg:swift#bulk
+[filter:s3api]
+use = egg:swift#s3api
 [filter:tempauth]
 use = egg:swift#tempauth
 user_test_tester = {key} .admin
@@ -141,6 +143,15 @@ class SwiftServer:
     def powerless(self) -> Mapping[str, str]:
         """Those of a user who may do nothing in that account."""
         return self._login("test:reader")
+
+    @property
+    def s3_credentials(self) -> Mapping[str, str]:
+        """Those of the first user, who finds the same account as an S3."""
+        return {
+            "access_key": "test:tester",
+            "secret_key": self._key,
+            "endpoint_url": f"http://127.0.0.1:{self.port}",
+        }
 
     def _login(self, user: str) -> Mapping[str, str]:
         return {"auth_url": self.auth_url, "user": user, "key": self._key}

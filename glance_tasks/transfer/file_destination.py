@@ -171,12 +171,23 @@ class FileDestination:
 
     def remove(self, stop: ports.StopSignal) -> None:
         """Remove the file, if it is ours, and the half one."""
+        if not self._has_directory():
+            return
         found = self.look([], stop)
         with self._directory() as directory:
             if found is not None and found.ours:
                 _unlink(self._inner.name, directory)
             _unlink(self._part, directory)
             os.fsync(directory)
+
+    def _has_directory(self) -> bool:
+        try:
+            with self._directory():
+                return True
+        except exceptions.SendError as error:
+            if error.detail["errno"] in (errno.ENOENT, errno.ENOTDIR):
+                return False
+            raise
 
     def close(self) -> None:
         """Do nothing: no file stays open between two calls."""

@@ -212,6 +212,15 @@ def test_an_export_that_fails_leaves_nothing_there(
     assert sink.objects == {}
 
 
+def test_a_directory_that_is_not_there_has_nothing_to_be_removed(
+    engine, source, outside
+):
+    task = run(engine, source, f"file://{outside}/absent")
+
+    assert task.failure.code == "destination_denied"
+    assert task.failure.left_behind == ()
+
+
 def test_what_could_not_be_removed_there_is_named(engine, source, sink):
     sink.manners.methods = frozenset({"PUT", "HEAD"})
     sink.manners.etag = "0" * 32
