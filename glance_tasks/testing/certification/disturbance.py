@@ -21,6 +21,7 @@ from taskflow import flow as taskflow_flow
 from glance_tasks import exceptions
 from glance_tasks import plugin
 from glance_tasks import ports
+from glance_tasks.testing.certification import effects
 
 #: An atom and which side of it: ``execute`` or ``revert``.
 Place = tuple[str, str]
@@ -36,6 +37,7 @@ class Disturbance:
     :ivar points: safe points that were passed, by place
     :ivar gaps: the longest time between two of them, in seconds, by place
     :ivar order: the places in the order they were entered
+    :ivar effects: that are about to be made
     """
 
     def __init__(self) -> None:
@@ -43,6 +45,7 @@ class Disturbance:
         self.points: collections.Counter[Place] = collections.Counter()
         self.gaps: dict[Place, float] = {}
         self.order: list[Place] = []
+        self.effects = effects.Effects()
 
     def execute(self, atom: str, call: Callable[[], Any]) -> Any:
         """Stand around an atom's ``execute``."""
@@ -74,6 +77,7 @@ class Probe:
 
     def check(self) -> None:
         """Return at once while the run may go on; see the port."""
+        self._disturbance.effects.end()
         self._signal.check()
         self._tell()
 
@@ -83,6 +87,7 @@ class Probe:
 
     def wait(self, seconds: float) -> None:
         """Wait that long, or until the run must stop."""
+        self._disturbance.effects.end()
         self._signal.wait(seconds)
         self._tell()
 
@@ -96,6 +101,7 @@ class Probe:
         try:
             yield
         finally:
+            self._disturbance.effects.end()
             self._note_gap(place)
             self._local.place = self._last = None
 
@@ -128,7 +134,8 @@ def disturbed(
             # It is only drawn or compared.
             return task_type.build(self, ctx)
         probe = Probe(ctx.stop, disturbance)
-        watched = dataclasses.replace(ctx, stop=probe)
+        fence = effects.Fence(ctx.fence, disturbance.effects)
+        watched = dataclasses.replace(ctx, stop=probe, fence=fence)
         flow = task_type.build(self, watched)
         for atom in _atoms(flow):
             atom.ctx = atom.ctx or watched
