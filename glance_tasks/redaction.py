@@ -32,6 +32,13 @@ _LINE = re.compile(
     r"(?i)(?P<name>(?:authorization|cookie)\\?['\"]?[ \t]*[:=][ \t]*)"
     r"(?:(?P<quote>\\?['\"])(?:(?!(?P=quote))[^\r\n])+|[^\r\n]+)"
 )
+# oslo's mask_password takes the name itself for the value of what stands
+# before it: "password'password': 'x'".
+_NAMED = re.compile(
+    r"(?i)(?P<name>(?P<q>\\?['\"])[\w.-]{0,64}?(?:password|passwd|secret|token"
+    r"|credential|signature)[\w.-]{0,64}(?P=q)\s*:\s*)u?(?P<quote>\\?['\"])"
+    r"(?:(?!(?P=quote))[^\r\n])+"
+)
 _BEARER = re.compile(r"(?i)\b(?P<kind>bearer|basic)\s+[\w.~+/=-]{8,}")
 
 # More than that a text is not looked at behind its limit.
@@ -50,6 +57,7 @@ def redact(text: str) -> str:
     text = _LINE.sub(_without_line, text)
     text = _HEADER.sub(r"\g<name>***", text)
     text = _BEARER.sub(r"\g<kind> ***", text)
+    text = _NAMED.sub(r"\g<name>\g<quote>***", text)
     text = str(strutils.mask_password(text))
     return _SIGNED.sub(r"\g<name>***", text)
 

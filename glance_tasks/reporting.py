@@ -81,7 +81,7 @@ class Report:
                 "total_bytes": None,
                 "ratio": 0.0,
             }
-            if task.may_move(self._phase, phase):
+            if phase in task.AT_WORK and task.may_move(self._phase, phase):
                 self._phase = phase
             self._changed = True
 

@@ -43,6 +43,10 @@ class Phase(enum.StrEnum):
     DONE = "done"
 
 
+#: What an atom may show; the rest is for those who hold the task to say.
+AT_WORK = frozenset({Phase.PROCESSING, Phase.TRANSFERRING, Phase.REVERTING})
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Move:
     """One permitted change of phase, and what brings it about."""

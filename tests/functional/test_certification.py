@@ -82,6 +82,16 @@ def test_a_type_that_works_on_an_image_finds_one():
     assert f"image {given['image_id']}" in clone.reference.before
 
 
+@pytest.mark.slow
+def test_nobody_is_frozen_in_the_midst_of_the_effect_of_another_arm():
+    # It would make it when it thaws, however well it asked the fence before.
+    task_type = flawed_types.SlowInParallel
+    done = make_certifier(task_type, "freeze", sample=8).certify()
+
+    assert done.faults == ()
+    assert done.counts[1].made == 8
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize(
     "task_type", [flawed_types.Good, flawed_types.GoodInParallel]

@@ -7,6 +7,7 @@ import os
 import pathlib
 import signal
 import tempfile
+import threading
 import time
 import uuid
 
@@ -122,10 +123,21 @@ class Good(gt.TaskType):
         return {"size": results["delivered"]["size"], "sha256": digest}
 
 
+class _ArmDeliver(Deliver):
+    def execute(self, image_id, gathered, to, arm):
+        return super().execute.__wrapped__(
+            self, f"{image_id}-{arm}", gathered, to
+        )
+
+    def revert(self, image_id, to, arm, **kwargs):
+        return super().revert.__wrapped__(self, f"{image_id}-{arm}", to)
+
+
 class GoodInParallel(Good):
     """Deliver a file to two directories at once."""
 
     engine = "parallel"
+    arm = _ArmDeliver
     input_schema = {
         **Good.input_schema,
         "examples": [
@@ -139,7 +151,7 @@ class GoodInParallel(Good):
         arms = unordered_flow.Flow("arms")
         for name in first, second:
             arms.add(
-                _ArmDeliver(
+                self.arm(
                     ctx,
                     name=f"Deliver-{name}",
                     provides="delivered" if name == first else "also",
@@ -149,14 +161,18 @@ class GoodInParallel(Good):
         return linear_flow.Flow("delivery").add(Gather(ctx), arms)
 
 
-class _ArmDeliver(Deliver):
-    def execute(self, image_id, gathered, to, arm):
-        return super().execute.__wrapped__(
-            self, f"{image_id}-{arm}", gathered, to
-        )
+class _SlowDeliver(_ArmDeliver):
+    @staticmethod
+    def _sweep(image_id, to):
+        # Behind the fence: an effect that is made after a thaw.
+        threading.Event().wait(0.2)
+        Deliver._sweep(image_id, to)
 
-    def revert(self, image_id, to, arm, **kwargs):
-        return super().revert.__wrapped__(self, f"{image_id}-{arm}", to)
+
+class SlowInParallel(GoodInParallel):
+    """Effects that take their time behind the fence, side by side."""
+
+    arm = _SlowDeliver
 
 
 # --- a fault each ------------------------------------------------------------

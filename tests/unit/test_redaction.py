@@ -36,6 +36,7 @@ CANARY = "s3kr1t-CANARY"
         "password={}",
         "{{'password': '{}'}}",
         '{{"auth_token": "{}"}}',
+        "PASSWORD'password': '{}'",
         "--password {}",
         "X-Auth-Token: {}",
         "X-Auth-Key: {}",

@@ -199,6 +199,17 @@ def test_a_phase_moves_only_as_declared(engine, held, report):
     assert task.may_move(task.Phase.REVERTING, moved)
 
 
+@pytest.mark.parametrize("phase", set(task.Phase) - task.AT_WORK)
+def test_what_is_not_for_an_atom_to_say_is_not_shown(
+    engine, held, report, phase
+):
+    for step in (task.Phase.PAUSING, task.Phase.PAUSED, phase):
+        report.step("FetchImage", step)
+    report.flush()
+
+    assert engine.get(held.task.id).phase is task.Phase.PROCESSING
+
+
 def test_what_is_drained_is_not_flushed_again(engine, held, report):
     report.append("seen")
 

@@ -22,6 +22,7 @@ from glance_tasks import context
 from glance_tasks import exceptions
 from glance_tasks import plugin
 from glance_tasks import ports
+from glance_tasks.testing.certification import effects
 
 #: An atom and which side of it: ``execute`` or ``revert``.
 Place = tuple[str, str]
@@ -38,6 +39,7 @@ class Disturbance:
     :ivar gaps: the longest time between two of them, in seconds, by place
     :ivar order: the places in the order they were entered
     :ivar finals: the atoms that do what cannot be undone
+    :ivar effects: that are about to be made
     """
 
     def __init__(self) -> None:
@@ -46,6 +48,7 @@ class Disturbance:
         self.gaps: dict[Place, float] = {}
         self.order: list[Place] = []
         self.finals: set[str] = set()
+        self.effects = effects.Effects()
 
     def execute(self, atom: str, call: Callable[[], Any]) -> Any:
         """Stand around an atom's ``execute``."""
@@ -77,6 +80,7 @@ class Probe:
 
     def check(self) -> None:
         """Return at once while the run may go on; see the port."""
+        self._disturbance.effects.end()
         self._signal.check()
         self._tell()
 
@@ -86,6 +90,7 @@ class Probe:
 
     def wait(self, seconds: float) -> None:
         """Wait that long, or until the run must stop."""
+        self._disturbance.effects.end()
         self._signal.wait(seconds)
         self._tell()
 
@@ -99,6 +104,7 @@ class Probe:
         try:
             yield
         finally:
+            self._disturbance.effects.end()
             self._note_gap(place)
             self._local.place = self._last = None
 
@@ -131,7 +137,8 @@ def disturbed(
             # It is only drawn or compared.
             return task_type.build(self, ctx)
         probe = Probe(ctx.stop, disturbance)
-        watched = dataclasses.replace(ctx, stop=probe)
+        fence = effects.Fence(ctx.fence, disturbance.effects)
+        watched = dataclasses.replace(ctx, stop=probe, fence=fence)
         flow = task_type.build(self, watched)
         for atom in _atoms(flow):
             atom.ctx = atom.ctx or watched

@@ -3,9 +3,10 @@
 
 from collections.abc import Callable
 from collections.abc import Mapping
-import os
+import contextlib
 import pathlib
 import signal
+import threading
 from typing import Any
 
 from glance_tasks import exceptions
@@ -118,6 +119,7 @@ class Both(disturbance.Disturbance):
         """Put ``inner`` next to the atoms."""
         super().__init__()
         self._outer, self._inner = outer, inner
+        self.effects = outer.effects
 
     def execute(self, atom: str, call: Callable[[], Any]) -> Any:
         """Let both have their turn."""
@@ -149,8 +151,15 @@ def of_dict(told: Mapping[str, Any]) -> disturbance.Disturbance:
         return made
 
     def strike() -> None:
-        pathlib.Path(told["flag"]).touch()
-        os.kill(os.getpid(), signal.Signals[told["signal"]])
+        frozen = told["signal"] == "SIGSTOP"
+        # A kill may come at any time.
+        with made.effects.none() if frozen else contextlib.nullcontext():
+            pathlib.Path(told["flag"]).touch()
+            # Not kill(), which stops whichever thread it finds: this one
+            # would go on for a moment.
+            signal.pthread_kill(
+                threading.get_ident(), signal.Signals[told["signal"]]
+            )
 
     struck = AtPoint(told["atom"], told["side"], told["number"], strike)
     return Both(made, struck)

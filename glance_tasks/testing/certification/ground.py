@@ -96,6 +96,8 @@ class Ground:
             self._configuration(),
             types=registry.Registry(types={self.name: task_type}, checks={}),
         )
+        if disturbance is not None:
+            disturbance.effects.watch(engine.database.engine)
         try:
             yield engine
         finally:
