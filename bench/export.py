@@ -3,9 +3,9 @@
 
 From the claim to the outcome, with every checkpoint and every fsync, against
 each stage alone: the digests of as many bytes in memory, ``sha512sum`` of the
-image, and the bytes brought there by a plain client (``dd`` with fsync, curl to
-Swift, botocore with four parts of 32 MiB at a time to S3). Swift is a real one,
-and its s3api the S3. ``python -m bench.export [MiB]``
+image, and the bytes brought there by a plain client (``dd`` with fsync, curl
+to Swift, botocore with four parts of 32 MiB at a time to S3). Swift is a real
+one, and its s3api the S3. ``python -m bench.export [MiB]``
 """
 
 from collections.abc import Callable

@@ -78,9 +78,14 @@ pipeline = {kind}-server
 use = egg:swift#{kind}
 """
 
+_PIPELINE = (
+    *("catch_errors", "listing_formats", "bulk", "s3api", "tempauth"),
+    *("copy", "slo", "dlo", "proxy-server"),
+)
+
 _PROXY = """\
 [pipeline:main]
-pipeline = catch_errors listing_formats bulk s3api tempauth copy slo dlo proxy-server
+pipeline = {pipeline}
 [app:proxy-server]
 use = egg:swift#proxy
 account_autocreate = true
@@ -222,6 +227,7 @@ class SwiftServer:
             "proxy.conf",
             _COMMON + _PROXY,
             port=self.port,
+            pipeline=" ".join(_PIPELINE),
             key=self._key,
             fernet=fernet,
         )

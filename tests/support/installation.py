@@ -44,12 +44,14 @@ class Installation:
         self,
         home: pathlib.Path,
         fetch: Mapping[str, Any] | None = None,
+        send: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         """Write the configuration.
 
         :param fetch: options of the group ``glance_tasks_fetch``; loopback
             is allowed
+        :param send: options of the group ``glance_tasks_send``; the same
         :param options: of the group ``glance_tasks``
         """
         self.data_dir, self.config = home / "data", home / "tasks.conf"
@@ -61,6 +63,11 @@ class Installation:
                 "allowed_networks": "127.0.0.0/8",
                 "allowed_ports": "",
                 **(fetch or {}),
+            },
+            "glance_tasks_send": {
+                "allowed_networks": "127.0.0.0/8",
+                "allowed_ports": "",
+                **(send or {}),
             },
         }
         lines = []
