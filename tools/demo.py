@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The main job, shown: an import that is killed half-way and goes on.
+"""The main job, shown: an import that is killed half-way, and an export.
 
 A small disk image with a file system in it is served slowly over HTTP and
 imported as qcow2 to raw on the embedded default. The conductor is killed with
-SIGKILL in mid-transfer; another one goes on. Run it with
+SIGKILL in mid-transfer; another one goes on. Then the image is exported, in
+another format, to a directory. Run it with
 ``./tools/tox -e demo``; it takes half a minute and leaves nothing behind.
 """
 
@@ -45,6 +46,8 @@ class Demo:
         self.config = folder / "demo.conf"
         self.source = folder / "source.qcow2"
         self.data_dir = folder / "data"
+        self.outside = folder / "exports"
+        self.outside.mkdir()
 
     # --- what it is shown with -----------------------------------------------
 
@@ -74,6 +77,8 @@ class Demo:
             "allowed_networks = 127.0.0.0/8\n"
             f"allowed_ports = {port}\n"
             f"chunk_size = {CHUNK}\n"
+            "[glance_tasks_send]\n"
+            f"file_roots = {self.outside}\n"
         )
 
     def command(self, *words: str) -> list[str]:
@@ -181,6 +186,30 @@ class Demo:
         left = [p for p in (self.data_dir / "work").rglob("*") if p.is_file()]
         say(f"files left in the work directory: {len(left)}")
 
+    def export(self, image_id: str) -> None:
+        """Send the image out as vmdk; show that it is the same disk."""
+        heading("and out again, as vmdk")
+        given = {
+            "image_id": image_id,
+            "export_to": f"file://{self.outside}",
+            "export_format": "vmdk",
+        }
+        say("$ cat export.json")
+        say(json.dumps(given, indent=2).replace(str(self.folder), "..."))
+        file = self.folder / "export.json"
+        file.write_text(json.dumps(given))
+        say("$ glance-tasks task submit export @export.json --wait")
+        words = self.command("task", "submit", "export", f"@{file}", "--wait")
+        task = json.loads(run(*words, "-f", "json"))
+        facts = ("status", "type", "attempts")
+        say(", ".join(f"{name}: {task[name]}" for name in facts))
+        for name in ("disk_format", "size", "checksum"):
+            say(f"{name}: {task['result'][name]}")
+        (made,) = self.outside.iterdir()
+        compared = ["qemu-img", "compare", "-f", "qcow2", "-F", "vmdk"]
+        say("$ qemu-img compare -f qcow2 -F vmdk source.qcow2 EXPORT")
+        say(run(*compared, str(self.source), str(made)).strip())
+
 
 def bar(ratio: float) -> str:
     """Draw a ratio of 0 to 1."""
@@ -231,6 +260,7 @@ def main() -> None:
         image_id = demo.ask("task", "show", task_id)["image_id"]
         demo.show("image", "show", image_id)
         demo.compare(task_id)
+        demo.export(image_id)
     say(f"\nall of it in {time.monotonic() - began:.0f} s")
 
 
