@@ -8,6 +8,7 @@ it is whole and durable.
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+from concurrent import futures
 import contextlib
 import errno
 import hashlib
@@ -20,6 +21,7 @@ from glance_tasks import ports
 from glance_tasks import redaction
 from glance_tasks.transfer import below
 from glance_tasks.transfer import destination
+from glance_tasks.transfer import patience
 from glance_tasks.transfer import rules as fetch_rules
 
 _PART = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -166,7 +168,7 @@ class FileDestination:
         if not parts:
             same = mark is not None or self._has_digest(fd, stop)
             return destination.Found(size, same, None)
-        proof = list(parts) == list(self._read_parts(fd, stop))
+        proof = list(parts) == self._read_parts(fd, stop)
         return destination.Found(size, mark is not None or proof, proof)
 
     def remove(self, stop: ports.StopSignal) -> None:
@@ -196,15 +198,28 @@ class FileDestination:
 
     def _read_parts(
         self, fd: int, stop: ports.StopSignal
-    ) -> Iterator[destination.Part]:
+    ) -> list[destination.Part]:
+        """Read what is there, as many parts at once as are sent."""
         size = os.fstat(fd).st_size
-        for offset in range(0, size, self.part_size) or [0]:
+
+        def read(offset: int) -> destination.Part:
             length = min(self.part_size, size - offset)
             digest = hashlib.md5(usedforsecurity=False)
-            for piece in _pieces(fd, offset, length, stop):
+            for piece in _pieces(fd, offset, length, halt):
                 digest.update(piece)
             number = offset // self.part_size + 1
-            yield destination.Part(number, length, digest.hexdigest())
+            return destination.Part(number, length, digest.hexdigest())
+
+        halt = patience.Halt(stop)
+        with futures.ThreadPoolExecutor(self.width, "verify") as crew:
+            offsets = range(0, size, self.part_size) or [0]
+            reading = [crew.submit(read, offset) for offset in offsets]
+            try:
+                return [part.result() for part in reading]
+            except BaseException:
+                halt.halt()
+                crew.shutdown(cancel_futures=True)
+                raise
 
     def _has_digest(self, fd: int, stop: ports.StopSignal) -> bool:
         digest = hashlib.md5(usedforsecurity=False)

@@ -58,7 +58,11 @@ def _run(place: ground.Ground, order: Mapping[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any] = {}
     with place.engine(disturbance) as engine:
         if order.get("submit"):
-            lives.submit(engine, place)
+            try:
+                lives.submit(engine, place)
+            except exceptions.DiskFull as error:
+                # Whoever hands bytes in is told, and the task waits for more.
+                return {"told": str(error), "written": []}
         written.paths.clear()
         try:
             while lives.run(engine, ttl=_TTL):
