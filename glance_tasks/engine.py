@@ -50,6 +50,10 @@ MAX_PRIORITY = 1_000_000
 FILTERS = ("type", "status", "image_id", "owner", "request_id", "retry_of")
 
 
+# Seconds after which run() tries a task again that was set aside.
+_AGAIN_S = 5.0
+
+
 class TaskEngine:
     """Tasks of one configuration; safe to share between threads.
 
@@ -215,11 +219,10 @@ class TaskEngine:
     ) -> ports.Staged:
         """Take in bytes for a task that waits for some, such as an upload.
 
-        They are kept though this raises: hand in the rest from where
-        :meth:`received` says. Blocks until ``source`` ends.
+        They are kept though this raises: go on from where :meth:`received`
+        says. Blocks until ``source`` ends, or has given ``length`` bytes.
 
-        :param source: of which only ``read(size)`` is called; what that
-            raises is taken for a cut
+        :param source: only ``read(size)`` is called; what raises is a cut
         :param offset: of its first byte
         :param length: bytes that it should have, when that is known
         :raises TaskNotFound: when there is none the requester may see
@@ -228,6 +231,7 @@ class TaskEngine:
         :raises UploadTruncated: when fewer come than ``length``, or none
         :raises UploadTooBig: when more come than were announced or may
         :raises DiskFull: when there is no room
+        :raises StoreError: when they cannot be kept otherwise
         """
         waiting = self.tasks.get(task_id, requester)
         return self._receiver.receive(waiting, source, offset, length)
@@ -368,6 +372,8 @@ class TaskEngine:
         :raises TaskNotFound: when there is none the requester may see
         """
         while not self.tasks.get(task_id, requester).ended:
+            # What is set aside would wait for a conductor's sweep.
+            self.board.wake(_AGAIN_S, task_id)
             conductor.Conductor(self, max_tasks=1).run_one(task_id)
             with contextlib.suppress(TimeoutError):
                 self.wait(task_id, self.conf.glance_tasks.poll_interval)

@@ -37,8 +37,10 @@ class _Awaited:
 
     def check(self) -> None:
         if time.monotonic() - self._looked > _LOOK_S:
-            _require_awaited(self._tasks.get(self._id, None))
             self._looked = time.monotonic()
+            # The stream may be one that cannot be had again.
+            with contextlib.suppress(exceptions.DatabaseUnreachable):
+                _require_awaited(self._tasks.get(self._id, None))
 
     @contextlib.contextmanager
     def undoing(self) -> Iterator[None]:
@@ -78,21 +80,41 @@ class Receiver:
     ) -> ports.Staged:
         """Take in bytes; see :meth:`TaskEngine.receive`."""
         _require_awaited(waiting)
-        with self._held(waiting.id) as path:
-            signal = _Awaited(self._tasks, waiting.id)
-            order = orders.Order(
-                uri=f"upload:{waiting.id}",
-                path=path,
-                algorithms=tuple(waiting.plan[receive.PLANNED]),
-                max_bytes=self._max_bytes,
-                stop=signal,
-                progress=signal,
-            )
-            total = waiting.input.get("size")
-            whole = _take(order, total, source, offset, length)
-        if whole:
+        try:
+            with self._held(waiting.id) as path:
+                staged = self._take(waiting, path, source, offset, length)
+        except OSError as error:
+            raise self._in_words(waiting.id, error) from error
+        if staged.whole:
             self._board.wake(0, waiting.id)
-        return self._area.staged(waiting.id)
+        return staged
+
+    def _take(
+        self,
+        waiting: task.Task,
+        path: pathlib.Path,
+        source: BinaryIO,
+        offset: int,
+        length: int | None,
+    ) -> ports.Staged:
+        signal = _Awaited(self._tasks, waiting.id)
+        order = orders.Order(
+            uri=f"upload:{waiting.id}",
+            path=path,
+            algorithms=tuple(waiting.plan[receive.PLANNED]),
+            max_bytes=self._max_bytes,
+            stop=signal,
+            progress=signal,
+        )
+        total = waiting.input.get("size")
+        with contextlib.closing(reception.Reception(order, total)) as taking:
+            if offset != taking.offset:
+                raise exceptions.TaskConflict(
+                    f"the bytes from {offset} on are handed in; expected"
+                    f" those from {taking.offset} on"
+                )
+            whole = taking.take(source, length)
+            return ports.Staged(taking.offset, whole, time.time())
 
     @contextlib.contextmanager
     def _held(self, task_id: str) -> Iterator[pathlib.Path]:
@@ -104,32 +126,33 @@ class Receiver:
                         f"task {task_id} has all its bytes"
                     )
                 yield path
+                _require_awaited(self._tasks.get(task_id, None))
             finally:
-                if self._tasks.get(task_id, None).ended:
-                    self._area.sweep(task_id)
+                with contextlib.suppress(exceptions.DatabaseUnreachable):
+                    self._sweep_ended(task_id)
 
+    def _sweep_ended(self, task_id: str) -> None:
+        try:
+            ended = self._tasks.get(task_id, None).ended
+        except exceptions.TaskNotFound:
+            ended = True
+        if ended:
+            self._area.sweep(task_id)
 
-def _take(
-    order: orders.Order,
-    total: int | None,
-    source: BinaryIO,
-    offset: int,
-    length: int | None,
-) -> bool:
-    try:
-        with contextlib.closing(reception.Reception(order, total)) as taking:
-            if offset != taking.offset:
-                raise exceptions.TaskConflict(
-                    f"the bytes from {offset} on are handed in; expected"
-                    f" those from {taking.offset} on"
-                )
-            return taking.take(source, length)
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise exceptions.DiskFull(
-            "there is no room for what is handed in"
-        ) from error
+    def _in_words(self, task_id: str, error: OSError) -> Exception:
+        """Give what is told instead: paths are the operator's."""
+        if error.errno in _FULL:
+            return exceptions.DiskFull(
+                "there is no room for what is handed in"
+            )
+        try:
+            # Whoever ended it has removed what was handed in.
+            _require_awaited(self._tasks.get(task_id, None))
+        except exceptions.GlanceTasksError as ended:
+            return ended
+        return exceptions.StoreError(
+            f"what is handed in cannot be kept: {error.strerror}"
+        )
 
 
 def _require_awaited(found: task.Task) -> None:

@@ -218,6 +218,9 @@ class Run:
             self._report.flush()
         services.tasks.set_queue_reason(held.id, held.fence, reason)
         services.board.set_aside(self.claim)
+        if services.staging.staged(held.id).whole:
+            # The last byte may have come just before.
+            services.board.wake(0, held.id)
 
     def _drive(
         self, built: building.Built, secrets: Mapping[str, Any]

@@ -192,5 +192,5 @@ def _location(ctx: PlanContext) -> list[str]:
         why = f"is that of a copy there, which is {same[0]}"
         fault = ("/disk_format", why)
     else:
-        return [name, fields.free_key(image, name)]
+        return [name, copy.key(image, ctx.task_id)]
     raise InvalidInput([fault])

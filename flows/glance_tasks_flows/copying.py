@@ -16,7 +16,6 @@ from glance_tasks import TaskType
 from glance_tasks.atoms import copy
 from glance_tasks.atoms import owned
 from glance_tasks.atoms import read
-from glance_tasks_flows import fields
 
 _MAX_STORES = 32
 
@@ -82,9 +81,9 @@ class CopyTask(TaskType):
         return {
             "image_id": image.id,
             "source_image_id": image.id,
-            "copies": {
-                n: fields.free_key(image, n) for n in ctx.input["stores"]
-            },
+            "copies": dict.fromkeys(
+                ctx.input["stores"], copy.key(image, ctx.task_id)
+            ),
         }
 
     def locks(self, ctx: PlanContext) -> list[Lock]:
@@ -128,6 +127,8 @@ def _refused(name: str, image: Image, ctx: PlanContext) -> str | None:
         return f"is no store: {name!r}; expected one of: {known}"
     default = ctx.store_names[0]
     for one in image.locations:
-        if (one.store or default) == name and one.status != "deleted":
+        same = one.os_hash_value == image.os_hash_value
+        here = (one.store or default) == name and one.status != "deleted"
+        if here and same:
             return f"has a copy of this image already, which is {one.status}"
     return None

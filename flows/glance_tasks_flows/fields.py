@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What several types have in common: parts of schemas, and keys."""
-
-from glance_tasks import Image
+"""What inputs and results of several types have in common, as JSON Schema."""
 
 #: What an image can be converted to.
 TARGETS = ("raw", "qcow2", "vmdk", "vhd", "vhdx", "vdi")
@@ -30,12 +28,3 @@ MADE = {
     "os_hash_algo": {"type": "string"},
     "os_hash_value": {"type": "string", "pattern": "^[0-9a-f]+$"},
 }
-
-
-def free_key(image: Image, store: str) -> str:
-    """Give a key that no data of this image ever had in that store."""
-    # What names no store is in the default one, which may be this.
-    used = {one.key for one in image.locations if one.store in (store, "")}
-    tries = (f"{image.id}.{number}" for number in range(1, len(used) + 1))
-    free = (key for key in (image.id, *tries) if key not in used)
-    return next(free)

@@ -17,6 +17,15 @@ _UPLOADING = locations.LocationStatus.UPLOADING
 _ACTIVE = locations.LocationStatus.ACTIVE
 
 
+def key(image: ports.Image, task_id: str) -> str:
+    """Give a key for a copy, which no other task's data ever has.
+
+    Another task may have finished a copy since this one was planned: what it
+    made must not be ours to remove.
+    """
+    return f"{image.id}.{task_id}"
+
+
 class CopyToStore(plugin.Atom):
     """Put the image's data into one more store.
 
@@ -55,6 +64,7 @@ class CopyToStore(plugin.Atom):
         new = dataclasses.replace(
             found, key=key, store=store, status=_UPLOADING
         )
+        self._sweep_others(image_id, new)
         self._change(image_id, lambda held: _announced(held, new))
         size = self.run.store_of(place).put(
             key,
@@ -74,6 +84,17 @@ class CopyToStore(plugin.Atom):
         )
         return {"image_id": image_id, "store": store, "size": size}
 
+    def _sweep_others(self, image_id: str, new: locations.Location) -> None:
+        """Remove what an earlier run made there of a file that is lost.
+
+        A conversion that runs again may give other bytes of the same disk.
+        """
+        image = owned.found(self.run)
+        for one in image.locations:
+            same = dataclasses.replace(one, status=_UPLOADING) == new
+            if one.place == new.place and not same:
+                self._withdraw(image_id)
+
     def _described(
         self, image: ports.Image, fetched: ports.Artifact
     ) -> locations.Location:
@@ -92,6 +113,9 @@ class CopyToStore(plugin.Atom):
 
     def revert(self, image_id: str, **kwargs: Any) -> None:
         """Delete the object, then forget where it was."""
+        self._withdraw(image_id)
+
+    def _withdraw(self, image_id: str) -> None:
         store, key = self._place
         place = locations.Location(key, store)
         self.run.store_of(place).delete(key, fence=self.run.fence)

@@ -11,7 +11,9 @@ import time
 from typing import Any
 from typing import BinaryIO
 
+from glance_tasks import engine as task_engine
 from glance_tasks import opts
+from glance_tasks import ports
 from glance_tasks.cmd import answers
 from glance_tasks.imagefile import borrowing
 from glance_tasks.imagefile import content
@@ -145,7 +147,7 @@ class ImageContent(answers.ShowAnswer):
         room.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=room, prefix="content-") as made:
             path = pathlib.Path(made) / "image"
-            with engine.store.open(image.location) as source:
+            with _store(engine, image).open(image.location) as source:
                 _bring(source, path, image.size)
             yield _Image(path, image.disk_format)
 
@@ -169,6 +171,14 @@ class ImageContent(answers.ShowAnswer):
             stop=_UNWATCHED,
         ) as disk:
             yield found, disk
+
+
+def _store(
+    engine: task_engine.TaskEngine, image: ports.Image
+) -> ports.ImageStore:
+    """Give the store that ``image.location`` is in."""
+    names = [o.store for o in image.locations if o.key == image.location]
+    return engine.stores.get(next(iter(names), ""), engine.store)
 
 
 def _bring(source: BinaryIO, path: pathlib.Path, size: int) -> None:

@@ -168,18 +168,28 @@ class TaskUpload(_TaskAnswer):
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Hand them in."""
         engine = self.engine()
-        offset = engine.received(parsed_args.id).size
-        with inputs.opened(parsed_args.file, self.app.stdin, offset) as source:
-            staged = engine.receive(parsed_args.id, source, offset=offset)
+        staged = engine.received(parsed_args.id)
         found = engine.get(parsed_args.id)
+        # All of it there, it may be the rest that was cut.
+        if not staged.whole or found.ended:
+            self._hand_in(engine, found, staged.size, parsed_args.file)
+        return self._answer(engine, engine.get(found.id), parsed_args)
+
+    def _hand_in(
+        self,
+        engine: task_engine.TaskEngine,
+        found: task.Task,
+        offset: int,
+        name: str,
+    ) -> None:
+        with inputs.opened(name, self.app.stdin, offset) as source:
+            staged = engine.receive(found.id, source, offset=offset)
         if not staged.whole:
-            size = found.input["size"]
             text = (
-                f"{parsed_args.file!r} ends after {staged.size} of {size}"
+                f"{name!r} ends after {staged.size} of {found.input['size']}"
                 " bytes; run this again when it has the rest"
             )
             raise exceptions.InvalidInput([("", text)])
-        return self._answer(engine, found, parsed_args)
 
 
 class TaskShow(answers.ShowAnswer):

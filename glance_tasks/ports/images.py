@@ -22,7 +22,8 @@ class Image:
 
     Times are UTC. Sizes are bytes, ``min_disk`` GiB and ``min_ram`` MiB as in
     Glance. ``location`` is the store's key of the data, that of the first
-    active one of ``locations``; both are shown to nobody but the operator.
+    active one of ``locations`` with the data that the record tells of; both
+    are shown to nobody but the operator.
 
     :ivar locations: where its data is; when none are given, one in the
         default store

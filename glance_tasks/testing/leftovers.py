@@ -7,12 +7,19 @@ import pathlib
 import sqlalchemy as sa
 
 from glance_tasks import engine as task_engine
+from glance_tasks import locations
 from glance_tasks import opts
 from glance_tasks import ports
 from glance_tasks import task
 from glance_tasks.persistence import models
 
 _PAGE = 1000
+_BEGUN = frozenset(
+    {
+        locations.LocationStatus.PENDING,
+        locations.LocationStatus.UPLOADING,
+    }
+)
 _TABLES = (models.JOBS, models.LOCKS, models.SECRETS)
 
 
@@ -26,7 +33,8 @@ def find_leftovers(engine: task_engine.TaskEngine) -> list[str]:
       be there any more,
     - the store: objects of no image and no task that succeeded, and files of
       the directory store that are no objects,
-    - the catalogue: images of tasks that did not succeed,
+    - the catalogue: images of tasks that did not succeed, and data that
+      somebody began to bring to an image,
     - the rows of jobs, locks and secrets.
 
     :returns: one line each, sorted; empty when nothing is left
@@ -102,6 +110,13 @@ def _records(
     tasks: list[task.Task],
     images: list[ports.Image],
 ) -> Iterator[str]:
+    for image in images:
+        for one in image.locations:
+            if one.status in _BEGUN:
+                yield (
+                    f"catalogue: image {image.id} has data that is"
+                    f" {one.status}"
+                )
     # A retry keeps the id, so the image may be its.
     made = {t.image_id for t in tasks if _succeeded(t)}
     shown = {image.id for image in images}

@@ -16,6 +16,7 @@ import shutil
 from typing import BinaryIO
 import uuid
 
+from glance_tasks import digest
 from glance_tasks import exceptions
 from glance_tasks import ledger
 from glance_tasks import ports
@@ -95,11 +96,6 @@ class StagingArea:
         done = record.done if record else None
         if done is None:
             raise AssertionError("only whole files are brought")
-        digests = done.digests
-        if set(algorithms) <= digests.keys() and _link(source, path):
-            return ports.Fetched(done.offset, digests)
-        validator = " ".join(sorted(digests.values()))
-        identity = endpoint.Identity(validator, done.offset)
         wanted = orders.Order(
             uri=f"upload:{task_id}",
             path=path,
@@ -108,10 +104,29 @@ class StagingArea:
             stop=stop,
             progress=progress,
         )
+        if not _link(source, path):
+            return self._copied(task_id, wanted, done)
+        if set(algorithms) <= done.digests.keys():
+            return ports.Fetched(done.offset, done.digests)
+        # It came in pieces, and nobody has read it from its beginning.
+        return ports.Fetched(done.offset, _digests(wanted))
+
+    def _copied(
+        self, task_id: str, wanted: orders.Order, done: ledger.Mark
+    ) -> ports.Fetched:
+        validator = f"{task_id} {done.digests}"
+        identity = endpoint.Identity(validator, done.offset)
         # To it we are a store.
         one = stored.ObjectEndpoint(self, task_id, identity)
         rules = fetch_rules.FetchRules(min_rate=0)
-        return download.Download(wanted, one, rules).run()
+        found = download.Download(wanted, one, rules).run()
+        if any(found.digests.get(n, d) != d for n, d in done.digests.items()):
+            ledger.remove(wanted.path)
+            raise exceptions.ChecksumMismatch(
+                "the bytes that were handed in are not there any more as they"
+                " came"
+            )
+        return found
 
     def open(self, key: str) -> BinaryIO:
         """Open the bytes of a task."""
@@ -128,6 +143,17 @@ class StagingArea:
         for entry in os.scandir(self.root):
             with contextlib.suppress(ValueError):
                 yield str(uuid.UUID(entry.name))
+
+
+def _digests(wanted: orders.Order) -> dict[str, str]:
+    """Read the file of an order for its digests."""
+    states = digest.fresh_states(wanted.algorithms)
+    with digest.opened(wanted.path) as fd, digest.Digests(states) as digests:
+        digest.hash_file(
+            *(digests, fd, 0, wanted.max_bytes, wanted.stop.check),
+            lambda offset: wanted.progress.bytes(offset, wanted.max_bytes),
+        )
+        return digests.hexdigests()
 
 
 def _link(source: pathlib.Path, path: pathlib.Path) -> bool:

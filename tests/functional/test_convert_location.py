@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Converting into one more location of the image itself."""
 
+import hashlib
+import shutil
 import subprocess
 
 import pytest
 
 import glance_tasks as gt
+from glance_tasks import conductor
 from glance_tasks import testing
 from glance_tasks.testing import failing_store
 from tests.support import placed
@@ -76,6 +79,64 @@ def test_where_stores_have_no_names_it_is_in_the_only_one():
         assert task.result["store"] == ""
         assert shown(kit, image)[1] == ("", "qcow2", "active")
         assert testing.find_leftovers(kit.engine) == []
+
+
+def test_no_two_tasks_have_the_same_key(kit):
+    # Else what the first has made would be the second's to undo.
+    image = placed.image(kit, "fast")
+    first = submit(kit, image)
+    kit.run(first.id)
+    delete(kit, image, disk_format="qcow2")
+    second = submit(kit, image)
+
+    assert first.plan["location"] != second.plan["location"]
+
+
+def test_a_conversion_that_runs_again_may_give_other_bytes(kit, monkeypatch):
+    # A vmdk has another id each time.
+    image = placed.image(kit, "fast")
+    task = submit(kit, image, "vmdk")
+    put = kit.engine.stores["fast"].put
+
+    def cut(*words, **named):
+        put(*words, **named)
+        raise gt.RunInterrupted("as a kill would")
+
+    monkeypatch.setattr(kit.engine.stores["fast"], "put", cut)
+    conductor.Conductor(kit.engine, max_tasks=1).run_one(task.id)
+    monkeypatch.undo()
+    shutil.rmtree(kit.home / "work" / task.id)
+
+    task = kit.run(task.id)
+
+    assert task.status == "success", task.message
+    added = kit.engine.catalogue.get(image.id).locations[1]
+    with kit.engine.stores["fast"].open(added.key) as data:
+        digest = hashlib.sha512(data.read()).hexdigest()
+    assert digest == added.os_hash_value == task.result["os_hash_value"]
+    assert testing.find_leftovers(kit.engine) == []
+
+
+def test_the_record_names_the_data_that_it_tells_of(kit):
+    image = placed.image(kit, "fast")
+    kit.run(submit(kit, image).id)
+    copy = {"image_id": image.id, "stores": ["cheap"]}
+    kit.run(kit.engine.submit("copy", copy, owner="demo").id)
+    delete(kit, image, store="fast", disk_format="raw")
+
+    found = kit.engine.catalogue.get(image.id)
+    with kit.engine.stores["cheap"].open(found.location) as data:
+        assert data.read() == placed.CONTENT
+
+
+def test_a_store_that_has_another_format_may_get_a_copy(kit):
+    image = placed.image(kit, "fast")
+    kit.run(submit(kit, image, store="cheap").id)
+    copy = {"image_id": image.id, "stores": ["cheap"]}
+
+    task = kit.run(kit.engine.submit("copy", copy, owner="demo").id)
+
+    assert task.status == "success", task.message
 
 
 def test_others_are_still_made_of_the_data_it_was_made_with(kit):

@@ -15,10 +15,12 @@ import sqlalchemy as sa
 
 import glance_tasks as gt
 from glance_tasks import conductor
+from glance_tasks import engine as gt_engine
 from glance_tasks import reaper
 from glance_tasks import testing
 from glance_tasks.persistence import models
 from tests.support import crafted
+from tests.support import engines
 from tests.support import importing
 
 MIB = 1 << 20
@@ -156,6 +158,80 @@ def test_an_empty_stream_is_no_image(kit):
     assert not kit.engine.received(task.id).whole
 
 
+def test_a_stream_that_is_cut_is_not_whole_because_the_next_is_empty(kit):
+    # As a closed socket is.
+    task = submit(kit)
+    with pytest.raises(gt.UploadTruncated):
+        kit.engine.receive(task.id, Cut(NOISE, MIB))
+
+    with pytest.raises(gt.UploadTruncated, match=f"after {MIB} bytes"):
+        hand_in(kit, task, b"", offset=MIB)
+    assert not kit.engine.received(task.id).whole
+
+    # Whoever says that this was all is believed.
+    assert hand_in(kit, task, b"", offset=MIB, length=0).whole
+    assert stored(kit, kit.run(task.id)) == NOISE[:MIB]
+
+
+def test_no_more_is_read_than_there_is_said_to_be(kit):
+    task = submit(kit)
+    inlet, outlet = os.pipe()
+    with open(inlet, "rb", 0) as source, open(outlet, "wb", 0) as client:
+        client.write(NOISE[:1000])
+        # Another read would wait for ever.
+        assert kit.engine.receive(task.id, source, length=1000).whole
+
+
+def test_the_last_byte_may_come_while_the_task_is_set_aside(kit, monkeypatch):
+    task = submit(kit)
+    set_aside = kit.engine.board.set_aside
+
+    def late(claim):
+        hand_in(kit, task, NOISE)
+        set_aside(claim)
+
+    monkeypatch.setattr(kit.engine.board, "set_aside", late)
+    assert look(kit, task).queue_reason
+    assert kit.run(task.id).status == "success"
+
+
+def test_a_task_that_ends_while_it_is_told_is_not_taken_for_a_short_one(
+    kit, monkeypatch
+):
+    task = submit(kit)
+    wake = kit.engine.board.wake
+
+    def run_at_once(older_than, task_id=None):
+        wake(older_than, task_id)
+        conductor.Conductor(kit.engine, max_tasks=1).run_one(task.id)
+
+    monkeypatch.setattr(kit.engine.board, "wake", run_at_once)
+    staged = hand_in(kit, task, NOISE)
+    assert (staged.size, staged.whole) == (len(NOISE), True)
+    assert kit.engine.get(task.id).status == "success"
+
+
+def test_who_runs_a_task_waits_for_its_bytes(kit, monkeypatch):
+    monkeypatch.setattr(gt_engine, "_AGAIN_S", 0.0)
+    task = submit(kit)
+    runner = threading.Thread(target=kit.engine.run, args=(task.id,))
+    runner.start()
+    engines.until(lambda: kit.engine.get(task.id).queue_reason, "a look")
+    hand_in(kit, task, NOISE)
+    runner.join(60)
+    assert kit.engine.get(task.id).status == "success"
+
+
+def test_what_cannot_be_kept_is_told_without_a_path(kit):
+    task = submit(kit)
+    (kit.home / "staging").write_text("no directory")
+    with pytest.raises(gt.StoreError) as raised:
+        hand_in(kit, task, NOISE)
+    assert str(raised.value) == (
+        "what is handed in cannot be kept: Not a directory"
+    )
+
+
 def test_bytes_come_in_pieces_where_their_number_was_announced(kit):
     task = submit(kit, size=len(NOISE))
 
@@ -185,7 +261,8 @@ def test_more_than_is_allowed_is_refused():
         with pytest.raises(gt.UploadTooBig):
             hand_in(kit, task, NOISE)
         at = kit.engine.received(task.id).size
-        hand_in(kit, task, NOISE[at:MIB], offset=at)
+        rest = NOISE[at:MIB]
+        hand_in(kit, task, rest, offset=at, length=len(rest))
         assert kit.run(task.id).status == "success"
 
 
@@ -310,6 +387,19 @@ def test_where_it_cannot_be_linked_it_is_copied(kit, monkeypatch, tmp_path):
             hand_in(kit, task, NOISE)
             assert stored(kit, kit.run(task.id)) == NOISE
             assert list(disk.path.iterdir()) == []
+
+
+def test_bytes_that_changed_where_they_lie_are_not_copied(tmp_path):
+    with testing.FullDisk(tmp_path / "other", 8 * MIB) as disk:
+        settings = {"glance_tasks_upload": {"dir": str(disk.path)}}
+        with testing.EngineFixture(settings=settings) as kit:
+            task = submit(kit)
+            hand_in(kit, task, NOISE)
+            with (disk.path / task.id / "data").open("r+b") as file:
+                file.write(b"flip")
+            task = kit.run(task.id)
+            assert task.failure.code == "checksum_mismatch"
+            assert testing.find_leftovers(kit.engine) == []
 
 
 def test_a_full_disk_is_told_and_what_came_is_continued(tmp_path):

@@ -38,6 +38,20 @@ def test_a_file_is_handed_in_from_where_it_stopped(tmp_path):
     assert "has ended as success" in again.err
 
 
+def test_the_same_command_goes_on_when_all_is_there_but_the_end(tmp_path):
+    here = installation.Installation(tmp_path)
+    given = json.dumps({"upload_format": "raw"})
+    task = here.ask("task", "submit", "upload", given)["id"]
+    file = tmp_path / "disk"
+    file.write_bytes(NOISE)
+
+    # Without --wait, and without a conductor, nothing runs it yet.
+    here.ask("task", "upload", task, str(file))
+    done = here.ask("task", "upload", task, str(file), "--wait")
+
+    assert done["status"] == "success"
+
+
 def test_standard_input_is_handed_in_where_its_end_is_the_end(tmp_path):
     here = installation.Installation(tmp_path)
     given = json.dumps({"upload_format": "raw"})

@@ -138,7 +138,11 @@ def image_of(row: sa.RowMapping) -> ports.Image:
 
 def relocated(image: ports.Image, held: locations.Locations) -> ports.Image:
     """Give the image as it is with these locations."""
-    active = locations.readable(held)
+    readable = locations.readable(held)
+    same = [
+        one for one in readable if one.os_hash_value == image.os_hash_value
+    ]
+    active = same or readable
     return dataclasses.replace(
         image,
         locations=held,
