@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nobody begins an effect while a process is about to be frozen."""
 
+import sqlite3
 import threading
 
+from glance_tasks.persistence import database as db
 from glance_tasks.testing import doubles
 from glance_tasks.testing.certification import effects
 
@@ -34,6 +36,29 @@ def test_the_effects_of_others_are_awaited_and_none_begins_meanwhile():
         assert done == seen == ["effect"]
     thread.join(30)
     assert done == ["effect", "next"]
+
+
+def test_no_transaction_is_open_while_there_are_to_be_none(tmp_path):
+    database = db.Database(f"sqlite:///{tmp_path / 'db'}")
+    going, done = effects.Effects(), []
+    going.watch(database.engine)
+
+    def work():
+        with database.write():
+            done.append("begun")
+
+    with going.none():
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join(0.1)
+        assert done == []
+        # Nor does it hold SQLite's lock while it waits.
+        other = sqlite3.connect(tmp_path / "db", timeout=0)
+        other.execute("BEGIN IMMEDIATE")
+        other.close()
+    thread.join(30)
+    assert done == ["begun"]
+    database.close()
 
 
 def test_an_effect_without_an_end_is_not_awaited_for_ever(monkeypatch):

@@ -60,12 +60,20 @@ class Effects:
 
             return end
 
-        # Before the listener that takes the lock.
-        sa.event.listen(database, "begin", begun, insert=True)
-        # Their events come before a disk has been waited for.
-        for name in ("do_commit", "do_rollback"):
-            plain = getattr(database.dialect, name)
-            setattr(database.dialect, name, ending(plain))
+        sa.event.listen(database, "begin", begun)
+        # Their events come before a disk has been waited for, and that of a
+        # beginning behind the one by which SQLite takes its lock.
+        dialect: Any = database.dialect
+        execute = dialect.do_execute
+
+        def do_execute(cursor: Any, statement: str, *more: Any) -> None:
+            if statement.startswith("BEGIN"):
+                self.begin(_TRANSACTION)
+            execute(cursor, statement, *more)
+
+        dialect.do_execute = do_execute
+        dialect.do_commit = ending(dialect.do_commit)
+        dialect.do_rollback = ending(dialect.do_rollback)
 
     @contextlib.contextmanager
     def none(self) -> Iterator[None]:
