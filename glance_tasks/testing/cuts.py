@@ -67,10 +67,10 @@ class Cutter:
             }.values():
                 for name in ("do_execute", "do_executemany"):
                     stack.enter_context(
-                        _replaced(dialect, name, self._executing)
+                        replaced(dialect, name, self._executing)
                     )
                 stack.enter_context(
-                    _replaced(dialect, "do_commit", self._committing)
+                    replaced(dialect, "do_commit", self._committing)
                 )
             yield
 
@@ -125,10 +125,14 @@ def _commits_itself(connection: Any) -> bool:
 
 
 @contextlib.contextmanager
-def _replaced(
+def replaced(
     owner: Any, name: str, wrapper: Callable[..., Any]
 ) -> Iterator[None]:
-    inner = getattr(owner, name)
+    """Have a method of ``owner`` called through ``wrapper`` for the block.
+
+    :param wrapper: is given the method as it was, and what that is called with
+    """
+    own, inner = vars(owner).get(name), getattr(owner, name)
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         return wrapper(inner, *args, **kwargs)
@@ -137,7 +141,11 @@ def _replaced(
     try:
         yield
     finally:
-        delattr(owner, name)
+        if own is None:
+            delattr(owner, name)
+        else:
+            # There is a block around this one.
+            setattr(owner, name, own)
 
 
 def every_cut(writes: int) -> list[Cut]:

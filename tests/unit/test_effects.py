@@ -5,6 +5,7 @@ import sqlite3
 import threading
 
 from glance_tasks.persistence import database as db
+from glance_tasks.testing import cuts
 from glance_tasks.testing import doubles
 from glance_tasks.testing.certification import effects
 
@@ -41,24 +42,40 @@ def test_the_effects_of_others_are_awaited_and_none_begins_meanwhile():
 def test_no_transaction_is_open_while_there_are_to_be_none(tmp_path):
     database = db.Database(f"sqlite:///{tmp_path / 'db'}")
     going, done = effects.Effects(), []
-    going.watch(database.engine)
 
     def work():
         with database.write():
             done.append("begun")
 
-    with going.none():
-        thread = threading.Thread(target=work)
-        thread.start()
-        thread.join(0.1)
-        assert done == []
-        # Nor does it hold SQLite's lock while it waits.
-        other = sqlite3.connect(tmp_path / "db", timeout=0)
-        other.execute("BEGIN IMMEDIATE")
-        other.close()
-    thread.join(30)
+    with going.watching(database.engine):
+        with going.none():
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join(0.1)
+            assert done == []
+            # Nor does it hold SQLite's lock while it waits.
+            other = sqlite3.connect(tmp_path / "db", timeout=0)
+            other.execute("BEGIN IMMEDIATE")
+            other.close()
+        thread.join(30)
     assert done == ["begun"]
     database.close()
+
+
+def test_a_cut_inside_leaves_what_is_watched_around_it():
+    class Owner:
+        def call(self):
+            return "plain"
+
+    def around(inner):
+        return f"around {inner()}"
+
+    owner = Owner()
+    with cuts.replaced(owner, "call", around):
+        with cuts.replaced(owner, "call", around):
+            assert owner.call() == "around around plain"
+        assert owner.call() == "around plain"
+    assert owner.call() == "plain"
 
 
 def test_an_effect_without_an_end_is_not_awaited_for_ever(monkeypatch):

@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from glance_tasks import ports
+from glance_tasks.testing import cuts
 
 # Seconds; an effect that takes longer is one to be frozen in.
 _PATIENCE_S = 5.0
@@ -45,35 +46,42 @@ class Effects:
             self._busy.discard((threading.get_ident(), kind))
             self._changed.notify_all()
 
-    def watch(self, database: sa.Engine) -> None:
-        """Take every transaction for an effect."""
+    @contextlib.contextmanager
+    def watching(self, database: sa.Engine) -> Iterator[None]:
+        """Take SQLite's transactions for effects during the block.
 
-        def begun(connection: sa.Connection) -> None:
+        Its alone are begun by a statement; what a frozen process holds of the
+        others' their servers end.
+        """
+        with contextlib.ExitStack() as stack:
+            # Not by events: those of an end come before a disk has been waited
+            # for, that of a beginning behind the one which takes the lock.
+            for name, wrapper in (
+                ("do_execute", self._executing),
+                ("do_commit", self._ending),
+                ("do_rollback", self._ending),
+            ):
+                stack.enter_context(
+                    cuts.replaced(database.dialect, name, wrapper)
+                )
+            yield
+
+    def _executing(
+        self,
+        inner: Callable[..., Any],
+        cursor: Any,
+        statement: str,
+        *args: Any,
+    ) -> None:
+        if statement.startswith("BEGIN"):
             self.begin(_TRANSACTION)
+        inner(cursor, statement, *args)
 
-        def ending(plain: Callable[[Any], None]) -> Callable[[Any], None]:
-            def end(connection: Any) -> None:
-                try:
-                    plain(connection)
-                finally:
-                    self.end(_TRANSACTION)
-
-            return end
-
-        sa.event.listen(database, "begin", begun)
-        # Their events come before a disk has been waited for, and that of a
-        # beginning behind the one by which SQLite takes its lock.
-        dialect: Any = database.dialect
-        execute = dialect.do_execute
-
-        def do_execute(cursor: Any, statement: str, *more: Any) -> None:
-            if statement.startswith("BEGIN"):
-                self.begin(_TRANSACTION)
-            execute(cursor, statement, *more)
-
-        dialect.do_execute = do_execute
-        dialect.do_commit = ending(dialect.do_commit)
-        dialect.do_rollback = ending(dialect.do_rollback)
+    def _ending(self, inner: Callable[..., Any], connection: Any) -> None:
+        try:
+            inner(connection)
+        finally:
+            self.end(_TRANSACTION)
 
     @contextlib.contextmanager
     def none(self) -> Iterator[None]:

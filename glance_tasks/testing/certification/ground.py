@@ -96,12 +96,12 @@ class Ground:
             self._configuration(),
             types=registry.Registry(types={self.name: task_type}, checks={}),
         )
-        if disturbance is not None:
-            disturbance.effects.watch(engine.database.engine)
-        try:
+        with contextlib.ExitStack() as stack:
+            stack.callback(engine.close)
+            if disturbance is not None:
+                watched = engine.database.engine
+                stack.enter_context(disturbance.effects.watching(watched))
             yield engine
-        finally:
-            engine.close()
 
     def _configuration(self) -> cfg.ConfigOpts:
         conf = cfg.ConfigOpts()
