@@ -58,8 +58,7 @@ class SendImage(plugin.Atom):
         parcel = self._parcel(
             run.sender.location(export_to, export_name),
             export_to_credentials,
-            size=image_file["size"],
-            md5=image_file["checksum"],
+            image_file,
             overwrite=overwrite,
         )
         try:
@@ -84,16 +83,16 @@ class SendImage(plugin.Atom):
         self,
         uri: str,
         credentials: ports.Secret | None,
+        image_file: Mapping[str, Any],
         *,
-        size: int,
-        md5: str,
         overwrite: bool,
     ) -> ports.Parcel:
         return ports.Parcel(
             uri=uri,
             token=self.run.task.id,
-            size=size,
-            md5=md5,
+            size=image_file["size"],
+            md5=image_file["checksum"],
+            os_hash=(image_file["os_hash_algo"], image_file["os_hash_value"]),
             overwrite=overwrite,
             credentials=credentials.reveal() if credentials else None,
         )
@@ -117,8 +116,7 @@ class SendImage(plugin.Atom):
         parcel = self._parcel(
             self.run.sender.location(export_to, export_name),
             export_to_credentials,
-            size=image_file["size"],
-            md5=image_file["checksum"],
+            image_file,
             overwrite=False,
         )
         self.run.sender.remove(parcel, stop=self.run.stop)

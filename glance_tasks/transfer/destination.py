@@ -16,11 +16,14 @@ from glance_tasks.transfer import endpoint
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of the object: its number from 1 on, its bytes, its MD5."""
+    """A piece of the object: its number from 1 on, its bytes, its digest.
+
+    :ivar digest: by the destination's algorithm, lower-case hexadecimal
+    """
 
     number: int
     size: int
-    md5: str
+    digest: str
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -47,6 +50,10 @@ class Destination(Protocol):
     @property
     def part_size(self) -> int:
         """Bytes of every part but the last."""
+
+    @property
+    def algorithm(self) -> str:
+        """Name the digest of a part, as hashlib does."""
 
     @property
     def width(self) -> int:

@@ -26,6 +26,9 @@ _PARTS_GONE = frozenset({"InvalidPart", "InvalidPartOrder", "EntityTooSmall"})
 class S3Destination:
     """One object; see :class:`destination.Destination`."""
 
+    # S3's ETag of a part.
+    algorithm = "md5"
+
     def __init__(
         self,
         parcel: ports.Parcel,
@@ -202,8 +205,8 @@ class S3Destination:
 
     def _tag(self, parts: Sequence[destination.Part]) -> str:
         if self._small:
-            return parts[0].md5
-        digests = b"".join(bytes.fromhex(part.md5) for part in parts)
+            return parts[0].digest
+        digests = b"".join(bytes.fromhex(part.digest) for part in parts)
         whole = hashlib.md5(digests, usedforsecurity=False).hexdigest()
         return f"{whole}-{len(parts)}"
 

@@ -50,7 +50,7 @@ def md5_of(entry: Mapping[str, Any]) -> str:
 
 def content_md5(part: destination.Part) -> str:
     """Give the header by which S3 refuses a damaged body."""
-    return base64.b64encode(bytes.fromhex(part.md5)).decode("ascii")
+    return base64.b64encode(bytes.fromhex(part.digest)).decode("ascii")
 
 
 def wrong_tag(shown: str, what: str) -> exceptions.SendError:
@@ -122,7 +122,7 @@ class S3Upload:
         :raises Refused: when it does not appear
         """
         listed = [
-            {"PartNumber": part.number, "ETag": f'"{part.md5}"'}
+            {"PartNumber": part.number, "ETag": f'"{part.digest}"'}
             for part in parts
         ]
         self._client.call(
@@ -224,7 +224,7 @@ class S3Upload:
             Body=s3_client.Piece(data),
             ContentMD5=content_md5(part),
         )
-        if md5_of(answer) != part.md5:
+        if md5_of(answer) != part.digest:
             raise wrong_tag(self._shown, "a part")
 
     def _parts(

@@ -85,6 +85,9 @@ class Upload:
 
     # --- the parts -----------------------------------------------------------
 
+    def _checked_by(self) -> tuple[str, str]:
+        return self._parcel.os_hash or ("md5", self._parcel.md5)
+
     def _pieces(self) -> list[tuple[int, int]]:
         """Give offset and size of each part; an empty file has one."""
         size, step = self._parcel.size, self._target.part_size
@@ -98,7 +101,8 @@ class Upload:
         free: queue.SimpleQueue[memoryview] = queue.SimpleQueue()
         for _ in range(width):
             free.put(memoryview(bytearray(pieces[0][1])))
-        whole = hashlib.md5(usedforsecurity=False)
+        algorithm, expected = self._checked_by()
+        whole = hashlib.new(algorithm, usedforsecurity=False)
         sent: list[futures.Future[destination.Part]] = []
         with self._crew(width) as crew:
             for number, (offset, size) in enumerate(pieces, 1):
@@ -111,7 +115,7 @@ class Upload:
                 # Beside the sending of this very part.
                 whole.update(view)
                 self._tell(sent)
-            self._require_digest(whole.hexdigest())
+            _require_digest(algorithm, whole.hexdigest(), expected)
             while not all(part.done() for part in sent):
                 self._check(sent)
                 futures.wait(
@@ -171,8 +175,10 @@ class Upload:
         free: "queue.SimpleQueue[memoryview]",
         buffer: memoryview,
     ) -> destination.Part:
-        digest = hashlib.md5(view, usedforsecurity=False).hexdigest()
-        part = destination.Part(number, len(view), digest)
+        state = hashlib.new(
+            self._target.algorithm, view, usedforsecurity=False
+        )
+        part = destination.Part(number, len(view), state.hexdigest())
         if there is not None and there.get(number) != part:
             self._ask(lambda stop: self._target.put(part, view, stop))
         # Not when it failed: the caller reads no more then.
@@ -186,13 +192,6 @@ class Upload:
         self._progress.advanced()
 
     # --- the object ----------------------------------------------------------
-
-    def _require_digest(self, found: str) -> None:
-        if found != self._parcel.md5:
-            raise exceptions.ChecksumMismatch(
-                f"the image file has the MD5 {found}; expected"
-                f" {self._parcel.md5}"
-            )
 
     def _look(self, parts: list[destination.Part]) -> destination.Found | None:
         return self._ask(lambda stop: self._target.look(parts, stop))
@@ -222,3 +221,11 @@ class Upload:
 
     def _ask(self, call: Callable[[ports.StopSignal], T]) -> T:
         return patience.patiently(call, self._stop)
+
+
+def _require_digest(algorithm: str, found: str, expected: str) -> None:
+    if found != expected:
+        raise exceptions.ChecksumMismatch(
+            f"the image file has the {algorithm} digest {found}; expected"
+            f" {expected}"
+        )

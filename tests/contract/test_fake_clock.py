@@ -128,7 +128,10 @@ def test_a_delayed_task_can_be_taken_when_its_time_has_come(kit, world):
 
 def reap(engine):
     return reaper.reap(
-        engine.database, engine.area, engine.vault, engine.store
+        engine.database,
+        (engine.area, engine.staging),
+        engine.vault,
+        engine.store,
     )
 
 

@@ -92,7 +92,7 @@ def build(task_input, checks=(), skip=()):
     )
     none = dict.fromkeys(
         (
-            *("catalogue", "store", "fetcher", "sender"),
+            *("catalogue", "store", "fetcher", "sender", "staging"),
             *("progress", "stop", "fence"),
         )
     )

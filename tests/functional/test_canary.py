@@ -121,7 +121,7 @@ class LookingTask(secret_types.SecretTask):
     def plan(self, ctx):
         """Look; only which there are is known."""
         Looking.seen.extend(canary.shown(ctx))
-        assert ctx.secrets == {"credentials", "source"}
+        assert set(ctx.secrets) == {"credentials", "source"}
         return {}
 
     def build(self, ctx):

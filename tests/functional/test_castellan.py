@@ -42,7 +42,10 @@ def rows(engine):
 
 def reap(engine):
     return reaper.reap(
-        engine.database, engine.area, engine.vault, engine.store
+        engine.database,
+        (engine.area, engine.staging),
+        engine.vault,
+        engine.store,
     )
 
 

@@ -67,7 +67,11 @@ def expired(home, world):
 
 def reap(engine, **how):
     return reaper.reap(
-        engine.database, engine.area, engine.vault, engine.store, **how
+        engine.database,
+        (engine.area, engine.staging),
+        engine.vault,
+        engine.store,
+        **how,
     )
 
 

@@ -360,7 +360,10 @@ def test_with_its_task_the_object_goes_too(engine, offered):
     with pytest.raises(gt.TaskNotFound):
         engine.offered(task.id, signature)
     done = reaper.reap(
-        engine.database, engine.area, engine.vault, engine.store
+        engine.database,
+        (engine.area, engine.staging),
+        engine.vault,
+        engine.store,
     )
 
     assert done.tasks == 1
@@ -375,7 +378,9 @@ def test_a_task_whose_object_cannot_be_deleted_is_kept(engine, offered):
         )
     failing = failing_store.FailingStore(engine.store, of=["delete"])
 
-    done = reaper.reap(engine.database, engine.area, engine.vault, failing)
+    done = reaper.reap(
+        engine.database, (engine.area, engine.staging), engine.vault, failing
+    )
 
     assert done.tasks == 0
     assert engine.get(task.id).status == "success"

@@ -263,7 +263,7 @@ class EngineMachine(stateful.RuleBasedStateMachine):
 
         done = reaper.reap(
             self.engine.database,
-            self.engine.area,
+            (self.engine.area, self.engine.staging),
             self.engine.vault,
             self.engine.store,
         )

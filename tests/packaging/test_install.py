@@ -14,7 +14,15 @@ PACKAGES = {"glance_tasks": ".", "glance_tasks_flows": "flows"}
 # What only an extra, or nothing of ours at all, may bring.
 NOT_IN_CORE = (
     *("eventlet", "psycopg2", "pymysql", "pytest", "sphinx", "dbos"),
-    *("fixtures", "testtools"),
+    *("fixtures", "testtools", "botocore", "castellan"),
+)
+
+EXTRAS = "castellan,s3"
+
+# What the extras alone are imported by.
+NOT_WITHOUT_EXTRAS = (
+    "glance_tasks.adapters.castellan_secrets",
+    "glance_tasks.transfer.s3",
 )
 
 # Alembic runs the one; the others are for the extra [testing].
@@ -52,18 +60,37 @@ def test_a_fresh_environment_gets_a_working_command(installed, tmp_path):
     assert "task submit" in usage
     assert '"import"' in types
     environments.run(installed / "pip", "check", cwd=tmp_path)
-    assert import_everything(installed, tmp_path) == [version(), "[]"]
+    assert import_everything(
+        installed, tmp_path, but=(*NOT_FOR_CORE, *NOT_WITHOUT_EXTRAS)
+    ) == [version(), "[]"]
 
 
-def import_everything(programs, cwd):
-    """Import every module of both packages; look for intruders beside."""
+def test_the_extras_bring_what_their_modules_need(built, tmp_path):
+    (wheel,) = built.glob("*.whl")
+    programs = environments.make(tmp_path)
+
+    environments.run(
+        *(programs / "pip", "install", "-q", f"{wheel}[{EXTRAS}]"),
+        cwd=tmp_path,
+    )
+
+    environments.run(programs / "pip", "check", cwd=tmp_path)
+    found = import_everything(programs, tmp_path, but=NOT_FOR_CORE)
+    assert found == [version(), "['botocore', 'castellan']"]
+
+
+def import_everything(programs, cwd, *, but):
+    """Import every module of both packages; look for intruders beside.
+
+    :param but: what the names of those begin with that are left out
+    """
     code = f"""
 import importlib.metadata, importlib.util, pkgutil
 import glance_tasks, glance_tasks_flows
 for package in glance_tasks, glance_tasks_flows:
     found = pkgutil.walk_packages(package.__path__, package.__name__ + ".")
     for module in found:
-        if not module.name.startswith({NOT_FOR_CORE}):
+        if not module.name.startswith({but}):
             importlib.import_module(module.name)
 print(importlib.metadata.version("glance-tasks"))
 print([n for n in {NOT_IN_CORE} if importlib.util.find_spec(n)])

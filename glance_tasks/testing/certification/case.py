@@ -173,9 +173,12 @@ class Case:
     def completed(self, place: ground.Ground) -> Iterator[str]:
         """Say how a retry does not finish what could not be undone."""
         with place.engine() as engine:
-            failed = engine.find()[0]
+            failed = engine.get(engine.find()[0].id)
+            # They went with its end; whoever retries it gives them again.
+            names = failed.plan.get("secrets", ())
+            secrets = {name: place.given[name] for name in names}
             try:
-                engine.retry(failed.id)
+                engine.retry(failed.id, secrets=secrets)
             except exceptions.InvalidInput:
                 # There is nothing left to be done.
                 got = lives.observed(engine, place, failed.id).left

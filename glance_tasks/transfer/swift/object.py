@@ -29,6 +29,9 @@ _STEP = 1 << 20
 class SwiftObject:
     """An object to be; fills in :class:`destination.Destination`."""
 
+    # Swift's ETag of a segment.
+    algorithm = "md5"
+
     def __init__(
         self,
         parcel: ports.Parcel,
@@ -174,7 +177,7 @@ class SwiftObject:
             )
         if self._only is None:
             raise AssertionError("the only part is put before it is completed")
-        headers["ETag"] = parts[0].md5
+        headers["ETag"] = parts[0].digest
         return self._session.call(
             "PUT", self._where, stop, headers=headers, body=self._only
         )
@@ -184,7 +187,7 @@ class SwiftObject:
             {
                 "path": f"/{self._address.segments}"
                 f"/{self._segments.name(part.number)}",
-                "etag": part.md5,
+                "etag": part.digest,
                 "size_bytes": part.size,
             }
             for part in parts
@@ -199,7 +202,7 @@ class SwiftObject:
         if reply.status == 404:
             raise self._no_container()
         if self._is_plain:
-            pieces.require_taken(self._parcel.uri, reply, parts[0].md5)
+            pieces.require_taken(self._parcel.uri, reply, parts[0].digest)
         elif reply.status in (400, 409):
             raise exceptions.SendError(
                 f"{self._shown} does not find all of the {len(parts)} segments"
@@ -258,6 +261,6 @@ def _part_size(size: int, wanted: int) -> int:
 def _digest(parts: Sequence[destination.Part]) -> str:
     """Give the digest that Swift tells of an object of these parts."""
     if len(parts) == 1:
-        return parts[0].md5
-    joined = "".join(part.md5 for part in parts)
+        return parts[0].digest
+    joined = "".join(part.digest for part in parts)
     return hashlib.md5(joined.encode(), usedforsecurity=False).hexdigest()

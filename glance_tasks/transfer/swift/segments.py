@@ -115,13 +115,13 @@ class Segments:
             # Another upload ended, and it was empty.
             self.prepare(policy, stop)
             reply = self._send(part, data, stop)
-        require_taken(self._uri, reply, part.md5)
+        require_taken(self._uri, reply, part.digest)
 
     def _send(
         self, part: destination.Part, data: memoryview, stop: ports.StopSignal
     ) -> client.Reply:
         where = sessions.path(self._container, self.name(part.number))
-        headers = {"ETag": part.md5, "Content-Type": TYPE}
+        headers = {"ETag": part.digest, "Content-Type": TYPE}
         return self._session.call(
             "PUT", where, stop, headers=headers, body=data
         )
