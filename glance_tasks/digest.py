@@ -225,16 +225,17 @@ def hash_file(
     :returns: how many bytes there were; fewer when the file ends before
     """
     offset = start
-    while offset < end:
-        check()
-        buffer = digests.buffer(check)[: end - offset]
-        count = os.preadv(fd, [buffer], offset)
-        if not count:
-            break
-        digests.update(buffer[:count])
-        offset += count
-        if passed is not None:
-            passed(offset)
+    with contextlib.closing(directio.Reader(fd)) as reader:
+        while offset < end:
+            check()
+            buffer = digests.buffer(check)[: end - offset]
+            count = reader.read(buffer, offset)
+            if not count:
+                break
+            digests.update(buffer[:count])
+            offset += count
+            if passed is not None:
+                passed(offset)
     return offset - start
 
 

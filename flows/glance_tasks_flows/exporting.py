@@ -138,7 +138,7 @@ class ExportTask(TaskType):
         offers = ctx.plan.get("offers", False)
         leave = offer.OfferImage if offers else send.SendImage
         chain = linear_flow.Flow("export").add(
-            read.ReadImage(ctx),
+            read.ReadImage(ctx, only_sent=_only_sent(ctx)),
             inspect.InspectImage(
                 ctx, rebind={"import_from_format": "source_format"}
             ),
@@ -170,6 +170,13 @@ class ExportTask(TaskType):
             **results["sent"],
             "image_properties": results["scrubbed_properties"],
         }
+
+
+def _only_sent(ctx: BuildContext) -> bool:
+    """Tell whether nothing reads a raw image but what sends it."""
+    looked_at = ctx.check_types or ctx.scrubbing.command
+    converted = "export_format" in ctx.input
+    return "export_to" in ctx.input and not (looked_at or converted)
 
 
 def _faults(ctx: PlanContext) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from glance_tasks import merkle
 from glance_tasks import ports
+from glance_tasks.imagefile import formats
 
 #: Digests that every stored image needs: Glance shows both.
 ALWAYS = ("md5", "sha512")
@@ -33,3 +34,13 @@ def described(
     if merkle.NAME in digests:
         artifact["content_digest"] = merkle.text(digests[merkle.NAME])
     return artifact
+
+
+def verified(artifact: ports.Artifact) -> bool:
+    """Tell whether the file was read and is what the digests say.
+
+    A linked image that is only sent is looked at while it is sent.
+    """
+    plain = artifact.get("disk_format") in formats.PLAIN
+    # Whoever reads the whole of such a file computes that of its disk, too.
+    return not plain or "content_digest" in artifact

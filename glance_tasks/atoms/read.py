@@ -8,6 +8,7 @@ import time
 from typing import Any
 from typing import ClassVar
 
+from glance_tasks import context
 from glance_tasks import exceptions
 from glance_tasks import ledger
 from glance_tasks import locations
@@ -47,6 +48,8 @@ class ReadImage(plugin.Atom):
     Takes the copy that is read fastest; one that cannot be read, or is not
     whole, is left for the next. Where the file system can it is not copied but
     linked, and nobody may write to it; else it goes on where a run was cut.
+    Where nobody reads the bytes before they are sent, which computes their
+    digest, it is left to that: a link then takes no time, however large.
     Provides ``fetched``, ``source_format`` and ``image_properties``: those
     that an image made of it has from it.
 
@@ -56,6 +59,21 @@ class ReadImage(plugin.Atom):
     behaviour: ClassVar[plugin.Behaviour] = "resumable"
     in_work_dir: ClassVar[bool] = True
     default_provides = ("fetched", "source_format", "image_properties")
+
+    def __init__(
+        self,
+        ctx: context.BuildContext | None = None,
+        *,
+        only_sent: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Make it.
+
+        :param only_sent: nobody but :class:`~send.SendImage` reads the file
+            if its format is its disk, such as raw
+        """
+        super().__init__(ctx, **kwargs)
+        self._only_sent = only_sent
 
     def execute(
         self, source_image_id: str, name: str | None = None
@@ -106,9 +124,12 @@ class ReadImage(plugin.Atom):
         last: exceptions.TaskError = exceptions.StoreError(
             f"image {image.id} has no copy that is as the image says"
         )
+        plain = image.disk_format in formats.PLAIN
+        # One of several is left for the next when it is damaged.
+        later = self._only_sent and plain and len(same) == 1
         for copy in self.run.speeds.rank(same, lambda one: one.store):
             try:
-                return self._from(image, copy)
+                return self._from(image, copy, later)
             except (OSError, *_BAD_COPY) as error:
                 # A successor moves the work directory of a frozen run away.
                 self.run.fence.check()
@@ -123,7 +144,7 @@ class ReadImage(plugin.Atom):
         raise last
 
     def _from(
-        self, image: ports.Image, copy: locations.Location
+        self, image: ports.Image, copy: locations.Location, later: bool
     ) -> tuple[str, Mapping[str, str]]:
         # Files are removed and made; a successor may have made them.
         self.run.fence.check()
@@ -134,6 +155,8 @@ class ReadImage(plugin.Atom):
         store = self.run.store_of(copy)
         identity = endpoint.Identity(image.os_hash_value, image.size)
         source = stored.ObjectEndpoint(store, copy.key, identity)
+        if later and self._link(source, image):
+            return _LINK, {}
         began = time.monotonic()
         file, digests = self._linked(source, image, algorithms) or (
             self._downloaded(source, image, algorithms)
@@ -147,6 +170,16 @@ class ReadImage(plugin.Atom):
         )
         self.run.speeds.save()
         return file, digests
+
+    def _link(self, source: stored.ObjectEndpoint, image: ports.Image) -> bool:
+        """Link the file, if that can be, and look at no more than its size."""
+        path = self.run.work_dir / _LINK
+        ledger.remove(path)
+        with source.opened() as file:
+            return (
+                borrowing.link(file, path)
+                and path.lstat().st_size == image.size
+            )
 
     def _linked(
         self,
@@ -200,10 +233,12 @@ class ReadImage(plugin.Atom):
         )
 
     def holds(self, result: Any) -> bool:
-        """Tell whether the file is there in its full size."""
+        """Tell whether the file is there, whole as far as this run needs."""
         try:
             path = self.run.work_dir / result[0]["name"]
-            return bool(path.lstat().st_size == result[0]["size"])
+            # A run before this one may have had no scrubber between.
+            known = self._only_sent or artifact.verified(result[0])
+            return known and bool(path.lstat().st_size == result[0]["size"])
         except (OSError, TypeError, LookupError):
             return False
 

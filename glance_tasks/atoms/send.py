@@ -10,6 +10,7 @@ from glance_tasks import plugin
 from glance_tasks import ports
 from glance_tasks import redaction
 from glance_tasks import task
+from glance_tasks.atoms import artifact
 
 _FACTS = (
     *("disk_format", "size", "checksum"),
@@ -21,6 +22,13 @@ def facts(image_file: ports.Artifact) -> dict[str, Any]:
     """Give what of the file is true of an object made of it too."""
     known: Mapping[str, Any] = image_file
     return {name: known[name] for name in _FACTS}
+
+
+def _damaged(image_id: str, error: Exception) -> exceptions.TaskError:
+    return exceptions.TaskError(
+        f"the data of image {image_id} is damaged: {error}",
+        code="image_damaged",
+    )
 
 
 class SendImage(plugin.Atom):
@@ -52,6 +60,8 @@ class SendImage(plugin.Atom):
         :param source_image_id: what it is the data of
         :param overwrite: whether an object that is there may be replaced
         :raises SendError: when it has not arrived
+        :raises TaskError: ``image_damaged``, when an image that nobody has
+            read yet is not what was stored
         :raises ChecksumMismatch: when the file is not what it was
         """
         run = self.run
@@ -69,9 +79,13 @@ class SendImage(plugin.Atom):
                 progress=run.progress,
                 fence=run.fence,
             )
-        except (OSError, exceptions.TaskError):
+        except (OSError, exceptions.TaskError) as error:
             # A successor moves the work directory of a frozen run away.
             run.fence.check()
+            if isinstance(
+                error, exceptions.ChecksumMismatch
+            ) and not artifact.verified(image_file):
+                raise _damaged(source_image_id, error) from error
             raise
         return {
             "image_id": source_image_id,

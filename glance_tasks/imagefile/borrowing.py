@@ -46,7 +46,7 @@ def linked(
     :returns: the digests; None when it can only be copied
     :raises OSError: when it cannot be read
     """
-    if not _link(source, path):
+    if not link(source, path):
         return None
     states = digest.fresh_states(algorithms)
     with digest.opened(path) as fd, digest.Digests(states) as digests:
@@ -96,8 +96,12 @@ def _passing(progress: ports.Progress, size: int) -> Callable[[int], None]:
     return lambda offset: progress.bytes(min(offset, size), size)
 
 
-def _link(source: BinaryIO, path: pathlib.Path) -> bool:
-    """Give the file behind ``source`` another name, if it has one at all."""
+def link(source: BinaryIO, path: pathlib.Path) -> bool:
+    """Give the file behind ``source`` another name, if it has one at all.
+
+    :param path: where nothing is; nobody may write to what is there then
+    :returns: whether there is one now; else it can only be copied
+    """
     try:
         descriptor = source.fileno()
     except (AttributeError, io.UnsupportedOperation):

@@ -16,6 +16,7 @@ import os
 import pathlib
 import stat
 
+from glance_tasks import directio
 from glance_tasks import exceptions
 from glance_tasks import ports
 from glance_tasks import redaction
@@ -70,6 +71,8 @@ class FileDestination:
         self._parcel, self._root, self._inner = parcel, root, inner
         self._shown = redaction.plain_uri(parcel.uri)
         self._part = f".{inner.name}.{parcel.token}.part"
+        # What was read back, by number: a part is written again by us alone.
+        self._proven: dict[int, destination.Part] = {}
         self.part_size = rules.chunk_size
         # Nobody but we compare it; here it is three times as fast as md5.
         self.algorithm = "sha256"
@@ -85,22 +88,42 @@ class FileDestination:
             except FileNotFoundError:
                 return {}
             with _closing(fd):
-                return {
-                    part.number: part for part in self._read_parts(fd, stop)
-                }
+                found = self._read_parts(fd, stop)
+        self._proven = {part.number: part for part in found}
+        return dict(self._proven)
 
     def put(
         self, part: destination.Part, data: memoryview, stop: ports.StopSignal
     ) -> None:
-        """Write one part in its place."""
+        """Write one part in its place, and read it back from the disk."""
         offset = (part.number - 1) * self.part_size
+        self._proven.pop(part.number, None)
         with self._directory() as directory:
             fd = os.open(self._part, _PART, _MODE, dir_fd=directory)
-            with _closing(fd):
-                while data:
+            with (
+                _closing(fd),
+                contextlib.closing(directio.Writer(fd)) as writer,
+            ):
+                for start in range(0, len(data), _PIECE):
                     stop.check()
-                    count = os.pwrite(fd, data[:_PIECE], offset)
-                    data, offset = data[count:], offset + count
+                    piece = data[start : start + _PIECE]
+                    writer.write(piece, offset + start)
+                self._require_back(fd, part, offset, stop)
+
+    def _require_back(
+        self,
+        fd: int,
+        part: destination.Part,
+        offset: int,
+        stop: ports.StopSignal,
+    ) -> None:
+        if self._read_part(fd, offset, part.size, stop) != part:
+            raise exceptions.SendError(
+                f"{self._shown} gives back other bytes from {offset} on than"
+                " were written there; expected a disk that keeps them",
+                code="destination_unverified",
+            )
+        self._proven[part.number] = part
 
     def complete(
         self, parts: Sequence[destination.Part], stop: ports.StopSignal
@@ -170,7 +193,9 @@ class FileDestination:
         if not parts:
             same = mark is not None or self._has_digest(fd, stop)
             return destination.Found(size, same, None)
-        proof = list(parts) == self._read_parts(fd, stop)
+        proof = all(self._proven.get(p.number) == p for p in parts)
+        # Of what another object of this class completed nothing is known.
+        proof = proof or list(parts) == self._read_parts(fd, stop)
         return destination.Found(size, mark is not None or proof, proof)
 
     def remove(self, stop: ports.StopSignal) -> None:
@@ -206,11 +231,7 @@ class FileDestination:
 
         def read(offset: int) -> destination.Part:
             length = min(self.part_size, size - offset)
-            digest = hashlib.new(self.algorithm, usedforsecurity=False)
-            for piece in _pieces(fd, offset, length, halt):
-                digest.update(piece)
-            number = offset // self.part_size + 1
-            return destination.Part(number, length, digest.hexdigest())
+            return self._read_part(fd, offset, length, halt)
 
         halt = patience.Halt(stop)
         with futures.ThreadPoolExecutor(self.width, "verify") as crew:
@@ -222,6 +243,15 @@ class FileDestination:
                 halt.halt()
                 crew.shutdown(cancel_futures=True)
                 raise
+
+    def _read_part(
+        self, fd: int, offset: int, length: int, stop: ports.StopSignal
+    ) -> destination.Part:
+        digest = hashlib.new(self.algorithm, usedforsecurity=False)
+        for piece in _pieces(fd, offset, length, stop):
+            digest.update(piece)
+        number = offset // self.part_size + 1
+        return destination.Part(number, length, digest.hexdigest())
 
     def _has_digest(self, fd: int, stop: ports.StopSignal) -> bool:
         digest = hashlib.md5(usedforsecurity=False)
@@ -256,14 +286,15 @@ def _closing(fd: int) -> Iterator[None]:
 def _pieces(
     fd: int, offset: int, length: int, stop: ports.StopSignal
 ) -> Iterator[memoryview]:
-    buffer = memoryview(bytearray(min(_PIECE, max(length, 1))))
-    while length:
-        stop.check()
-        count = os.preadv(fd, [buffer[: min(_PIECE, length)]], offset)
-        if not count:
-            return
-        yield buffer[:count]
-        offset, length = offset + count, length - count
+    buffer = directio.buffer(_PIECE)
+    with contextlib.closing(directio.Reader(fd)) as reader:
+        while length:
+            stop.check()
+            count = reader.read(buffer[:length], offset)
+            if not count:
+                return
+            yield buffer[:count]
+            offset, length = offset + count, length - count
 
 
 def _mark(fd: int, token: str) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from concurrent import futures
 import contextlib
+import functools
 import hashlib
 import logging
-import os
 import queue
 from typing import TypeVar
 
+from glance_tasks import directio
 from glance_tasks import exceptions
 from glance_tasks import ports
 from glance_tasks import redaction
@@ -100,31 +101,37 @@ class Upload:
         width = min(self._target.width, len(pieces))
         free: queue.SimpleQueue[memoryview] = queue.SimpleQueue()
         for _ in range(width):
-            free.put(memoryview(bytearray(pieces[0][1])))
+            free.put(directio.buffer(max(pieces[0][1], 1)))
         algorithm, expected = self._checked_by()
         whole = hashlib.new(algorithm, usedforsecurity=False)
         sent: list[futures.Future[destination.Part]] = []
-        with self._crew(width) as crew:
+        with (
+            contextlib.closing(directio.Reader(fd)) as reader,
+            self._crew(1) as hashing,
+            self._crew(width) as crew,
+        ):
             for number, (offset, size) in enumerate(pieces, 1):
                 buffer = self._borrow(free, sent)
                 view = buffer[:size]
-                self._read(fd, view, offset)
-                sent.append(
-                    crew.submit(self._one, number, view, there, free, buffer)
-                )
-                # Beside the sending of this very part.
-                whole.update(view)
+                self._read(reader, view, offset)
+                # Beside the sending of this part and the reading of the next.
+                hashed = hashing.submit(whole.update, view)
+                done = functools.partial(_give_back, free, buffer, hashed)
+                sent.append(crew.submit(self._one, number, view, there, done))
                 self._tell(sent)
-            _require_digest(algorithm, whole.hexdigest(), expected)
-            while not all(part.done() for part in sent):
-                self._check(sent)
-                futures.wait(
-                    [part for part in sent if not part.done()],
-                    timeout=endpoint.SLICE,
-                    return_when=futures.FIRST_COMPLETED,
-                )
-                self._tell(sent)
+            self._wait(sent)
+        _require_digest(algorithm, whole.hexdigest(), expected)
         return [part.result() for part in sent]
+
+    def _wait(self, sent: list[futures.Future[destination.Part]]) -> None:
+        while not all(part.done() for part in sent):
+            self._check(sent)
+            futures.wait(
+                [part for part in sent if not part.done()],
+                timeout=endpoint.SLICE,
+                return_when=futures.FIRST_COMPLETED,
+            )
+            self._tell(sent)
 
     @contextlib.contextmanager
     def _crew(self, width: int) -> Iterator[futures.Executor]:
@@ -156,10 +163,12 @@ class Upload:
             if part.done():
                 part.result()
 
-    def _read(self, fd: int, view: memoryview, offset: int) -> None:
+    def _read(
+        self, reader: directio.Reader, view: memoryview, offset: int
+    ) -> None:
         done = 0
         while done < len(view):
-            count = os.preadv(fd, [view[done:]], offset + done)
+            count = reader.read(view[done:], offset + done)
             if not count:
                 raise exceptions.ChecksumMismatch(
                     f"the image file ends at byte {offset + done}; expected"
@@ -172,8 +181,7 @@ class Upload:
         number: int,
         view: memoryview,
         there: _There,
-        free: "queue.SimpleQueue[memoryview]",
-        buffer: memoryview,
+        done: Callable[[], None],
     ) -> destination.Part:
         state = hashlib.new(
             self._target.algorithm, view, usedforsecurity=False
@@ -182,7 +190,7 @@ class Upload:
         if there is not None and there.get(number) != part:
             self._ask(lambda stop: self._target.put(part, view, stop))
         # Not when it failed: the caller reads no more then.
-        free.put(buffer)
+        done()
         return part
 
     def _tell(self, sent: list[futures.Future[destination.Part]]) -> None:
@@ -221,6 +229,15 @@ class Upload:
 
     def _ask(self, call: Callable[[ports.StopSignal], T]) -> T:
         return patience.patiently(call, self._stop)
+
+
+def _give_back(
+    free: "queue.SimpleQueue[memoryview]",
+    buffer: memoryview,
+    hashed: futures.Future[None],
+) -> None:
+    hashed.result()
+    free.put(buffer)
 
 
 def _require_digest(algorithm: str, found: str, expected: str) -> None:

@@ -2,6 +2,7 @@
 """Exports: an image leaves, whole, verified, or nothing of it is left."""
 
 import hashlib
+import os
 import shutil
 import subprocess
 
@@ -9,8 +10,11 @@ import pytest
 import sqlalchemy as sa
 
 import glance_tasks as gt
+from glance_tasks import directio
 from glance_tasks import reaper
+from glance_tasks.atoms import read as read_image
 from glance_tasks.persistence import models
+from glance_tasks.testing import contexts
 from glance_tasks.testing import failing_store
 from glance_tasks.testing import http_sink
 from glance_tasks_flows import cloning
@@ -34,6 +38,15 @@ INHERITED = {"name": "source", "min_disk": 0, "min_ram": 0, "tags": []}
 ABSENT = "5b1f0b0e-6f7c-4a57-8d0e-1f5d0b1c2a3b"
 
 
+class Look(gt.Atom):
+    """A check that finds nothing."""
+
+    behaviour = "idempotent"
+
+    def execute(self, image_file):
+        """Look at nothing."""
+
+
 @pytest.fixture
 def outside(tmp_path):
     path = tmp_path / "outside"
@@ -42,7 +55,7 @@ def outside(tmp_path):
 
 
 @pytest.fixture
-def engine(tmp_path, outside):
+def engine(tmp_path, outside, request):
     send = {
         "allowed_networks": ["127.0.0.0/8"],
         "allowed_ports": [],
@@ -51,9 +64,11 @@ def engine(tmp_path, outside):
     made = importing.make_engine(
         tmp_path / "home",
         types=TYPES,
+        checks={"look": Look},
         settings={
             "glance_tasks_send": send,
             "glance_tasks": {"public_endpoint": "https://images.example/"},
+            **getattr(request, "param", {}),
         },
     )
     yield made
@@ -122,6 +137,100 @@ def test_an_image_is_sent_as_it_is(engine, source, outside, unscrubbed):
         "image_properties": {"os_distro": "debian", **INHERITED},
     }
     assert importing.left(engine.area.root) == []
+
+
+@pytest.fixture
+def plain(tmp_path, engine):
+    """A raw image of the project's."""
+    path = tmp_path / "plain"
+    path.write_bytes(os.urandom(SIZE))
+    return derived.publish(engine, path, "raw", SIZE)
+
+
+def damage(engine, image):
+    path = engine.store._path(image.id)
+    path.chmod(0o600)
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        last = file.read(1)
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last[0] ^ 1]))
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """How many bytes files were read of, all in all, by digests' readers."""
+    seen, original = [], directio.Reader.read
+
+    def counted(self, piece, offset):
+        count = original(self, piece, offset)
+        seen.append(count)
+        return count
+
+    monkeypatch.setattr(directio.Reader, "read", counted)
+    return seen
+
+
+def test_a_raw_image_is_read_once_and_once_where_it_arrived(
+    engine, plain, outside, read
+):
+    task = run(engine, plain, f"file://{outside}")
+
+    assert task.status == "success", task.message
+    assert (outside / task.id).read_bytes() == stored(engine, plain)
+    assert sum(read) == 2 * SIZE
+
+
+def test_a_raw_image_that_was_damaged_does_not_arrive(engine, plain, outside):
+    damage(engine, plain)
+
+    task = run(engine, plain, f"file://{outside}")
+
+    assert (task.failure.code, task.failure.step) == (
+        "image_damaged",
+        "SendImage",
+    )
+    assert plain.os_hash_value in task.message
+    assert list(outside.iterdir()) == []
+
+
+SCRUBBER = {"command": ["true", "{input}", "{output}"]}
+
+
+@pytest.mark.parametrize(
+    ("engine", "given"),
+    [
+        ({"glance_tasks": {"checks": ["export:look"]}}, {}),
+        ({"glance_tasks_scrub": SCRUBBER}, {}),
+        ({}, {"export_format": "qcow2"}),
+    ],
+    ids=["check", "scrubber", "conversion"],
+    indirect=["engine"],
+)
+def test_a_raw_image_is_verified_before_others_look_at_it(
+    engine, plain, outside, given
+):
+    damage(engine, plain)
+
+    task = run(engine, plain, f"file://{outside}", **given)
+
+    assert (task.failure.code, task.failure.step) == (
+        "image_damaged",
+        "ReadImage",
+    )
+
+
+@pytest.mark.parametrize("only_sent", [True, False])
+def test_what_was_only_linked_is_read_where_a_scrubber_came_since(
+    tmp_path, only_sent
+):
+    (tmp_path / "linked").write_bytes(b"x")
+    linked = {"name": "linked", "size": 1, "disk_format": "raw"}
+    ctx = contexts.context(tmp_path)
+    atom = read_image.ReadImage(ctx, only_sent=only_sent)
+
+    assert atom.holds([linked, "raw", {}]) is only_sent
+    assert atom.holds([{**linked, "content_digest": "gcd1:0"}, "raw", {}])
 
 
 def test_an_image_is_converted_on_its_way(engine, source, outside, tmp_path):

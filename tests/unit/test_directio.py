@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writing past the page cache gives the same file as writing through it."""
+"""Past the page cache a file is written and read as through it."""
 
 import errno
 import os
@@ -130,3 +130,76 @@ def test_closing_leaves_no_descriptor_but_the_callers(fd, tmp_path):
     writer.close()
 
     assert os.listdir("/proc/self/fd") == before
+
+
+# --- reading -----------------------------------------------------------------
+
+
+@pytest.fixture
+def reader(fd):
+    made = directio.Reader(fd)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def past(monkeypatch):
+    """The offsets and sizes that were read past the cache."""
+    seen, plain = [], os.preadv
+
+    def preadv(fd, buffers, offset):
+        path = f"/proc/self/fdinfo/{fd}"
+        with open(path, encoding="ascii") as info:
+            flags = int(info.read().partition("flags:")[2].split()[0], 8)
+        if flags & os.O_DIRECT:
+            seen.append((offset, len(buffers[0])))
+        return plain(fd, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    return seen
+
+
+@pytest.mark.parametrize("size", [0, 5, 300 << 10, MIB, MIB + 5])
+def test_what_was_written_is_read_to_its_end(tmp_path, fd, reader, past, size):
+    needs_direct(tmp_path / "file")
+    data = os.urandom(size)
+    os.pwrite(fd, data, 0)
+    buffer, found = directio.buffer(MIB), b""
+
+    while count := reader.read(buffer, len(found)):
+        found += bytes(buffer[:count])
+
+    assert found == data
+    assert past[0] == (0, MIB)
+
+
+@pytest.mark.parametrize(
+    ("start", "size", "offset"),
+    [(0, 4096, 0), (0, MIB, 100), (1, MIB, 0), (0, 1, 0)],
+)
+def test_what_is_small_or_odd_is_read_through_it(
+    fd, reader, start, size, offset
+):
+    data = os.urandom(2 * MIB)
+    os.pwrite(fd, data, 0)
+    buffer = directio.buffer(2 * MIB)
+
+    count = reader.read(buffer[start : start + size], offset)
+
+    assert count == size
+    assert buffer[start : start + size] == data[offset : offset + size]
+
+
+def test_a_file_system_without_it_is_read_through_the_cache(
+    fd, reader, monkeypatch
+):
+    def refuse(*args, **kwargs):
+        raise OSError(errno.EINVAL, "no O_DIRECT here")
+
+    data = os.urandom(MIB)
+    os.pwrite(fd, data, 0)
+    monkeypatch.setattr(os, "open", refuse)
+    buffer = directio.buffer(MIB)
+
+    assert reader.read(buffer, 0) == MIB
+    assert buffer == data

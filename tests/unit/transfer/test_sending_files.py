@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sending to a file under a directory that the deployer named."""
 
+import hashlib
 import os
 import random
 
 import pytest
 
+from glance_tasks import directio
 from glance_tasks import exceptions
 from glance_tasks.testing import doubles
 from glance_tasks.testing import full_disk
@@ -32,8 +34,8 @@ def wanted(root, body=BODY, name="a", **changes):
     return sending.parcel(f"file://{root}/{name}", body, **changes)
 
 
-def rules(root):
-    return sending.allowing(file_roots=(str(root),))
+def rules(root, **changes):
+    return sending.allowing(file_roots=(str(root),), **changes)
 
 
 def names(root):
@@ -56,8 +58,13 @@ def cut(root, image, after):
         lambda: any(done >= after for done, _ in progress.reports)
     )
     with pytest.raises(exceptions.RunInterrupted):
+        # One after the other, or the last may be there with the first.
         sending.send(
-            wanted(root), image, rules(root), stop=stop, progress=progress
+            wanted(root),
+            image,
+            rules(root, parts_at_once=1),
+            stop=stop,
+            progress=progress,
         )
 
 
@@ -81,6 +88,35 @@ def test_a_part_that_did_not_reach_the_disk_is_written_again(root, image):
 
     assert (root / "a").read_bytes() == BODY
     assert sent.sent >= sending.PART
+
+
+def test_a_disk_that_does_not_keep_what_it_took_is_told(
+    root, image, monkeypatch
+):
+    plain = directio.Writer.write
+
+    def forget(self, piece, offset):
+        plain(self, piece, offset)
+        if offset == 2 * sending.PART:
+            os.pwrite(self._fd, b"\0" * len(piece), offset)
+
+    monkeypatch.setattr(directio.Writer, "write", forget)
+
+    with pytest.raises(exceptions.SendError, match="gives back") as caught:
+        sending.send(wanted(root), image, rules(root))
+
+    assert caught.value.code == "destination_unverified"
+    assert "a" not in names(root)
+
+
+def test_the_file_is_checked_by_the_digest_that_is_given(root, image):
+    other = ("sha512", hashlib.sha512(BODY[1:]).hexdigest())
+
+    with pytest.raises(exceptions.ChecksumMismatch, match="sha512") as caught:
+        sending.send(wanted(root, os_hash=other), image, rules(root))
+
+    assert other[1] in str(caught.value)
+    assert "a" not in names(root)
 
 
 def test_what_an_earlier_version_left_is_not_in_the_file(root, image):
