@@ -75,11 +75,20 @@ def limits(conf: cfg.ConfigOpts) -> context.Limits:
 
 
 def scrubbing(conf: cfg.ConfigOpts) -> context.Scrubbing:
-    """Give how images that leave are scrubbed."""
+    """Give how images that leave are scrubbed.
+
+    :raises ConfigurationError: when ``refuse_properties`` is malformed
+    """
     group = conf.glance_tasks_scrub
+    for rule in group.refuse_properties:
+        if "=" not in rule:
+            raise exceptions.ConfigurationError(
+                f"refuse_properties has {rule!r}; expected NAME=VALUE"
+            )
     return context.Scrubbing(
         keep_properties=tuple(group.keep_properties),
         remove_properties=tuple(group.remove_properties),
+        refuse_properties=tuple(group.refuse_properties),
         command=tuple(group.command),
         command_timeout=group.command_timeout,
         command_processor_time=group.command_processor_time,
@@ -100,6 +109,7 @@ def fetcher(conf: cfg.ConfigOpts) -> ports.Fetcher:
         connect_timeout=group.connect_timeout,
         read_timeout=group.read_timeout,
         min_rate=group.min_rate,
+        max_rate=group.max_rate or 0,
     )
     return transfer_fetcher.GuardedFetcher(
         rules, factories=registry.endpoints()
@@ -118,5 +128,6 @@ def sender(conf: cfg.ConfigOpts) -> ports.Sender:
         connect_timeout=group.connect_timeout,
         read_timeout=group.read_timeout,
         parts_at_once=group.parts_at_once,
+        max_rate=group.max_rate or 0,
     )
     return transfer_sender.GuardedSender(rules, factories=registry.endpoints())

@@ -19,6 +19,7 @@ from oslo_config import cfg
 from glance_tasks import boards
 from glance_tasks import exceptions
 from glance_tasks import executor
+from glance_tasks import placement
 from glance_tasks import ports
 from glance_tasks import presence
 from glance_tasks import reaper
@@ -68,6 +69,7 @@ class Conductor:
 
         :param max_tasks: the configured number when None
         :param name: under which it holds leases; unique among all conductors
+        :raises ConfigurationError: when ``placement`` is malformed
         """
         conf = engine.conf.glance_tasks
         self.name = name or (
@@ -75,6 +77,9 @@ class Conductor:
         )
         self._engine = engine
         self._services = engine.services()
+        self._others = placement.left_to_others(
+            self._services.registry, engine.conf
+        )
         self._max_tasks = max_tasks or conf.max_tasks
         self._ttl = conf.claim_ttl
         self._poll = conf.poll_interval
@@ -139,11 +144,14 @@ class Conductor:
     def run_one(self, task_id: str) -> None:
         """Run that task in this thread, once it can be claimed; then return.
 
-        Returns at once when it has ended or another conductor holds it.
+        Returns at once when it has ended, another conductor holds it, or it
+        asks for labels that this host has not.
         """
         self._begin()
         try:
-            claim = self._services.board.claim(self.name, self._ttl, task_id)
+            claim = self._services.board.claim(
+                self.name, self._ttl, task_id, self._others
+            )
             if claim is not None:
                 self._work(self._entered(claim))
         finally:
@@ -206,7 +214,9 @@ class Conductor:
         with self._lock:
             if len(self._runs) >= self._max_tasks:
                 return False
-        claim = self._services.board.claim(self.name, self._ttl)
+        claim = self._services.board.claim(
+            self.name, self._ttl, but=self._others
+        )
         if claim is None:
             return False
         LOG.info("Task %s: claimed (%d)", claim.task.id, claim.task.fence)
@@ -223,7 +233,7 @@ class Conductor:
         with self._lock:
             if self._runs:
                 return False
-        return self._services.board.pending() == 0
+        return self._services.board.pending(self._others) == 0
 
     def _bury(self) -> None:
         """Take over at once what conductors held that died on this machine."""

@@ -53,6 +53,8 @@ class Scrubbing:
 
     :ivar keep_properties: patterns of the names of those that may leave
     :ivar remove_properties: of those that may not, though they are kept
+    :ivar refuse_properties: ``NAME=VALUE``, patterns of those with which no
+        image may leave
     :ivar command: the operator's program and its arguments; none of it when
         empty
     :ivar command_timeout: wall clock
@@ -62,6 +64,7 @@ class Scrubbing:
 
     keep_properties: tuple[str, ...] = ("*",)
     remove_properties: tuple[str, ...] = ()
+    refuse_properties: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     command_timeout: float = 7200.0
     command_processor_time: float = 3600.0

@@ -204,6 +204,12 @@ CATALOGUE = (
         True,
     ),
     FailureCode(
+        "export_refused",
+        "this image may not leave the cloud",
+        "Ask the operator whether it may, with the property that is named",
+        False,
+    ),
+    FailureCode(
         "scrub_failed",
         "the program by which this service scrubs images has failed",
         "Read what it said; tell the operator the id of this task",

@@ -244,6 +244,8 @@ class TaskType:
         shows them, and atoms get each as a :class:`ports.Secret`
     :cvar optional_steps: what ``skip_steps`` may leave out
     :cvar engine: ``serial``, or ``parallel`` for graphs with independent arms
+    :cvar requires_labels: that a conductor needs to run it, such as
+        ``zone=periphery``; the option ``placement`` adds to them
     """
 
     api: ClassVar[int] = API
@@ -253,6 +255,7 @@ class TaskType:
     secret_inputs: ClassVar[Sequence[str]] = ()
     optional_steps: ClassVar[Sequence[str]] = ()
     engine: ClassVar[Literal["serial", "parallel"]] = "serial"
+    requires_labels: ClassVar[Sequence[str]] = ()
 
     def plan(self, ctx: context.PlanContext) -> dict[str, Any]:
         """Decide at submit what a later change of configuration must not.

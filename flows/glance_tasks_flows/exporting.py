@@ -139,6 +139,8 @@ class ExportTask(TaskType):
         leave = offer.OfferImage if offers else send.SendImage
         chain = linear_flow.Flow("export").add(
             read.ReadImage(ctx, only_sent=_only_sent(ctx)),
+            # First of all that takes time: it says whether it may leave.
+            scrub.ScrubProperties(ctx),
             inspect.InspectImage(
                 ctx, rebind={"import_from_format": "source_format"}
             ),
@@ -159,7 +161,6 @@ class ExportTask(TaskType):
             chain.add(scrub.ScrubImage(ctx, rebind={"fetched": image_file}))
             image_file = "scrubbed"
         return chain.add(
-            scrub.ScrubProperties(ctx),
             *ctx.checks(image_file),
             leave(ctx, rebind={_FILE: image_file}),
         )
@@ -173,10 +174,9 @@ class ExportTask(TaskType):
 
 
 def _only_sent(ctx: BuildContext) -> bool:
-    """Tell whether nothing reads a raw image but what sends it."""
-    looked_at = ctx.check_types or ctx.scrubbing.command
-    converted = "export_format" in ctx.input
-    return "export_to" in ctx.input and not (looked_at or converted)
+    """Tell whether only a scrubber reads a raw image before it is sent."""
+    read = "export_format" in ctx.input or ctx.check_types
+    return "export_to" in ctx.input and not read
 
 
 def _faults(ctx: PlanContext) -> list[tuple[str, str]]:

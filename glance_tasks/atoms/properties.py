@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which properties of an image may leave the cloud."""
+"""Which images, and which of their properties, may leave the cloud."""
 
 from collections.abc import Iterable
 from collections.abc import Mapping
@@ -21,6 +21,21 @@ def scrubbed(
         for name, value in properties.items()
         if _fits(name, kept) and not _fits(name, removed)
     }
+
+
+def refusing(
+    properties: Mapping[str, Any], refused: Iterable[str]
+) -> str | None:
+    """Give the name of a property for which an image may not leave.
+
+    :param refused: ``NAME=VALUE``, both of them patterns
+    """
+    for rule in refused:
+        name, _, value = rule.partition("=")
+        for known, text in properties.items():
+            if _fits(known, [name]) and _fits(str(text), [value]):
+                return known
+    return None
 
 
 def _fits(name: str, patterns: Iterable[str]) -> bool:

@@ -70,7 +70,7 @@ class ReadImage(plugin.Atom):
         """Make it.
 
         :param only_sent: nobody but :class:`~send.SendImage` reads the file
-            if its format is its disk, such as raw
+            if its format is its disk, such as raw, and no scrubber is set up
         """
         super().__init__(ctx, **kwargs)
         self._only_sent = only_sent
@@ -126,7 +126,7 @@ class ReadImage(plugin.Atom):
         )
         plain = image.disk_format in formats.PLAIN
         # One of several is left for the next when it is damaged.
-        later = self._only_sent and plain and len(same) == 1
+        later = self._may_wait() and plain and len(same) == 1
         for copy in self.run.speeds.rank(same, lambda one: one.store):
             try:
                 return self._from(image, copy, later)
@@ -170,6 +170,9 @@ class ReadImage(plugin.Atom):
         )
         self.run.speeds.save()
         return file, digests
+
+    def _may_wait(self) -> bool:
+        return self._only_sent and not self.run.scrubbing.command
 
     def _link(self, source: stored.ObjectEndpoint, image: ports.Image) -> bool:
         """Link the file, if that can be, and look at no more than its size."""
@@ -236,8 +239,8 @@ class ReadImage(plugin.Atom):
         """Tell whether the file is there, whole as far as this run needs."""
         try:
             path = self.run.work_dir / result[0]["name"]
-            # A run before this one may have had no scrubber between.
-            known = self._only_sent or artifact.verified(result[0])
+            # A run before this one may have had no scrubber.
+            known = self._may_wait() or artifact.verified(result[0])
             return known and bool(path.lstat().st_size == result[0]["size"])
         except (OSError, TypeError, LookupError):
             return False

@@ -4,6 +4,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from glance_tasks import exceptions
 from glance_tasks import plugin
 from glance_tasks import ports
 from glance_tasks.atoms import inspect as inspect_atom
@@ -15,7 +16,8 @@ from glance_tasks.imagefile import formats
 class ScrubProperties(plugin.Atom):
     """Leave out the properties that are not to leave the cloud.
 
-    ``[glance_tasks_scrub]`` says which. Provides ``scrubbed_properties``.
+    ``[glance_tasks_scrub]`` says which, and for which the whole image has to
+    stay. Provides ``scrubbed_properties``.
 
     Reverting does nothing, for it leaves nothing.
     """
@@ -25,8 +27,19 @@ class ScrubProperties(plugin.Atom):
     reads_artifacts = False
 
     def execute(self, image_properties: Mapping[str, Any]) -> dict[str, Any]:
-        """Give those that may leave."""
+        """Give those that may leave.
+
+        :raises TaskError: ``export_refused``, when the image may not
+        """
         rules = self.run.scrubbing
+        name = properties.refusing(image_properties, rules.refuse_properties)
+        if name is not None:
+            raise exceptions.TaskError(
+                f"the image has the property {name} ="
+                f" {str(image_properties[name])!r:.100}, and images that have"
+                " it do not leave this cloud",
+                code="export_refused",
+            )
         return properties.scrubbed(
             image_properties, rules.keep_properties, rules.remove_properties
         )

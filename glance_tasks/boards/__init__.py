@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The job board: which tasks wait, and which conductor holds which."""
 
+from collections.abc import Collection
 from collections.abc import Iterable
 import dataclasses
 from typing import Any
@@ -39,13 +40,18 @@ class Board(Protocol):
         """Queue a task; the larger ``priority``, the sooner it runs."""
 
     def claim(
-        self, holder: str, ttl: float, task_id: str | None = None
+        self,
+        holder: str,
+        ttl: float,
+        task_id: str | None = None,
+        but: Collection[str] = (),
     ) -> Claim | None:
         """Take the next task (or that one) for ``ttl`` seconds.
 
         Of several conductors one gets it. The claim raises the task's fence
         in the same transaction.
 
+        :param but: task types that are left to others
         :returns: None when there is none to take
         """
 
@@ -73,5 +79,8 @@ class Board(Protocol):
         :returns: how many tasks it held
         """
 
-    def pending(self) -> int:
-        """Count the tasks that wait or are held, without those set aside."""
+    def pending(self, but: Collection[str] = ()) -> int:
+        """Count the tasks that wait or are held, without those set aside.
+
+        :param but: task types that do not count
+        """

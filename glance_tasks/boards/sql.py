@@ -5,6 +5,7 @@ The cost of a claim is that of two index look-ups however long the queue is.
 Leases are judged by the database's clock alone.
 """
 
+from collections.abc import Collection
 from collections.abc import Iterable
 import time
 from typing import Any
@@ -49,7 +50,11 @@ class SqlBoard:
         )
 
     def claim(
-        self, holder: str, ttl: float, task_id: str | None = None
+        self,
+        holder: str,
+        ttl: float,
+        task_id: str | None = None,
+        but: Collection[str] = (),
     ) -> boards.Claim | None:
         """Take a task whose lease lapsed, else the next that is ready."""
         since = time.monotonic()
@@ -64,6 +69,7 @@ class SqlBoard:
             .where(_JOBS.c.state == "ready", _JOBS.c.not_before <= now)
             .order_by(_JOBS.c.rank, _JOBS.c.sequence)
         )
+        lapsed, ready = _without(lapsed, but), _without(ready, but)
         if not self._any_claimable(lapsed, ready):
             return None
         with self._database.write() as connection:
@@ -236,11 +242,22 @@ class SqlBoard:
                 ).rowcount
             )
 
-    def pending(self) -> int:
+    def pending(self, but: Collection[str] = ()) -> int:
         """Count the tasks that wait or are held, without those set aside."""
         query = sa.select(sa.func.count()).where(_JOBS.c.state != "waiting")
         with self._database.read() as connection:
-            return int(connection.scalar(query) or 0)
+            return int(connection.scalar(_without(query, but)) or 0)
+
+
+def _without(query: sa.Select[Any], types: Collection[str]) -> sa.Select[Any]:
+    """Leave out the jobs of tasks of these types."""
+    if not types:
+        return query
+    # By key, for each job that is looked at: the first is taken.
+    theirs = sa.exists().where(
+        _TASKS.c.id == _JOBS.c.task_id, _TASKS.c.type.in_(sorted(types))
+    )
+    return query.where(~theirs)
 
 
 def _of(claim: boards.Claim) -> sa.Update:

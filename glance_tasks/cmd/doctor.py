@@ -15,6 +15,7 @@ from oslo_config import cfg
 from glance_tasks import engine as task_engine
 from glance_tasks import exceptions
 from glance_tasks import opts
+from glance_tasks import placement
 from glance_tasks import planning
 from glance_tasks import plugin
 from glance_tasks import redaction
@@ -58,7 +59,10 @@ class Doctor(answers.ListAnswer):
 
 def examine(conf: cfg.ConfigOpts) -> Iterator[Finding]:
     """Give the findings; a check that breaks is a finding too."""
-    for check in (_plugins, _programs, _network, _directories, _engine):
+    for check in (
+        *(_plugins, _labels, _programs, _network),
+        *(_directories, _engine),
+    ):
         yield from _safely(check, conf)
 
 
@@ -107,6 +111,23 @@ def _choices(
             "skip_steps", "error", f"{name}:{step} cannot be left out"
         )
     installed.checks(chosen(conf.glance_tasks.checks, name))
+
+
+def _labels(conf: cfg.ConfigOpts) -> Iterator[Finding]:
+    installed = registry.Registry()
+    names = {p.partition(":")[0] for p in conf.glance_tasks.placement}
+    for name in sorted(names - set(installed.names())):
+        yield Finding(
+            "placement", "error", f"{name} is no task type that is installed"
+        )
+    if others := placement.left_to_others(installed, conf):
+        labels = ", ".join(conf.glance_tasks.labels) or "none"
+        yield Finding(
+            "placement",
+            "ok",
+            f"conductors of this host leave {', '.join(sorted(others))} to"
+            f" others; its labels: {labels}",
+        )
 
 
 def _programs(conf: cfg.ConfigOpts) -> Iterator[Finding]:

@@ -6,9 +6,12 @@ import inspect
 from typing import Any
 
 from glance_tasks import graph
+from glance_tasks import placement
 from glance_tasks import plugin
+from glance_tasks import task
 from glance_tasks.cmd import answers
 from glance_tasks.cmd import inputs
+from glance_tasks.engine import TaskEngine
 
 
 def _description(task_type: plugin.TaskType) -> str:
@@ -18,6 +21,18 @@ def _description(task_type: plugin.TaskType) -> str:
 
 def _version(task_type: plugin.TaskType) -> str:
     return ".".join(str(part) for part in task_type.version)
+
+
+def _phases(engine: TaskEngine, name: str) -> list[str]:
+    """Give the phases in which tasks of a type may be seen, in their order."""
+    examples = engine.registry.get(name).input_schema.get("examples") or [None]
+    seen = {
+        node.phase
+        for example in examples
+        for node in engine.draw(name, example).nodes
+    }
+    moves = task.Phase.TRANSFERRING in seen
+    return [p.value for p in task.Phase if moves or p != "transferring"]
 
 
 class TypeList(answers.ListAnswer):
@@ -46,7 +61,8 @@ class TypeShow(answers.ShowAnswer):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Give the type."""
-        task_type = self.engine().registry.get(parsed_args.type)
+        engine = self.engine()
+        task_type = engine.registry.get(parsed_args.type)
         return answers.columns(
             {
                 "name": parsed_args.type,
@@ -54,6 +70,12 @@ class TypeShow(answers.ShowAnswer):
                 "description": _description(task_type),
                 "secret_inputs": list(task_type.secret_inputs),
                 "optional_steps": list(task_type.optional_steps),
+                "requires_labels": sorted(
+                    placement.labels_of(
+                        engine.registry, engine.conf, parsed_args.type
+                    )
+                ),
+                "phases": _phases(engine, parsed_args.type),
                 "engine": task_type.engine,
                 "input_schema": dict(task_type.input_schema),
                 "result_schema": dict(task_type.result_schema),

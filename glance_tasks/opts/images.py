@@ -79,6 +79,14 @@ SCRUB: list[cfg.Opt] = [
         " they were.",
     ),
     cfg.MultiOpt(
+        "refuse_properties",
+        item_type=types.String(),
+        default=[],
+        help="Images that do not leave, as NAME=VALUE of one of their"
+        " properties, both of them patterns, such as license=proprietary* or"
+        " cinder_encryption_key_id=*; may be given several times.",
+    ),
+    cfg.MultiOpt(
         "command",
         item_type=types.String(),
         default=[],

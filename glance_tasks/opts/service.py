@@ -125,6 +125,22 @@ ENGINE: list[cfg.Opt] = [
         help="The same for tasks that failed, never less than"
         " task_time_to_live. Unset: the same as task_time_to_live.",
     ),
+    cfg.ListOpt(
+        "labels",
+        default=[],
+        help="What tells this host's conductors from others, such as"
+        " zone=periphery. Tasks of a type that asks for labels are run by"
+        " conductors that have them all.",
+    ),
+    cfg.MultiOpt(
+        "placement",
+        item_type=types.String(),
+        default=[],
+        help="Labels that the tasks of a type ask for, as TYPE:LABEL, such as"
+        " export:zone=periphery, beside those that the type itself asks for;"
+        " may be given several times. Every conductor needs the same. Tasks"
+        " that no conductor has the labels for stay in the queue.",
+    ),
     cfg.MultiOpt(
         "skip_steps",
         item_type=types.String(),

@@ -67,6 +67,12 @@ FETCH: list[cfg.Opt] = [
         help="Bytes per second, over a minute, below which a source is too"
         " slow; 0 allows any.",
     ),
+    cfg.IntOpt(
+        "max_rate",
+        min=64 << 10,
+        help="Bytes per second that all fetches of one process take from the"
+        " network together. Unset: any.",
+    ),
 ]
 
 SEND: list[cfg.Opt] = [
@@ -127,6 +133,12 @@ SEND: list[cfg.Opt] = [
         min=0.1,
         max=3600.0,
         help="Seconds a destination may take nothing, or not answer.",
+    ),
+    cfg.IntOpt(
+        "max_rate",
+        min=64 << 10,
+        help="Bytes per second that all sending of one process gives to the"
+        " network together. Unset: any.",
     ),
 ]
 

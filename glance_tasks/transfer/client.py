@@ -27,6 +27,7 @@ from glance_tasks.transfer import connection
 from glance_tasks.transfer import endpoint
 from glance_tasks.transfer import resolution
 from glance_tasks.transfer import rules as fetch_rules
+from glance_tasks.transfer import throttle
 
 #: What every request says.
 HEADERS: Mapping[str, str] = {
@@ -71,6 +72,7 @@ class HttpClient:
         """Keep the rules; nobody is asked yet."""
         self._rules = rules
         self._dialer = resolution.Dialer(rules, resolver)
+        self._throttle = throttle.Throttle(rules.max_rate)
 
     @functools.cached_property
     def _context(self) -> ssl.SSLContext:
@@ -116,7 +118,9 @@ class HttpClient:
         :param headers: with the length of the body, if there will be one
         :raises FetchError: as :meth:`call`
         """
-        wire = connection.Wire(self._dialer.connect(target, stop), stop)
+        wire = connection.Wire(
+            self._dialer.connect(target, stop), stop, self._throttle
+        )
         request = Request(wire, target, self._rules.read_timeout)
         with contextlib.ExitStack() as cleanup:
             cleanup.callback(request.close)

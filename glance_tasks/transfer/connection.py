@@ -19,6 +19,7 @@ from glance_tasks import ports
 from glance_tasks import redaction
 from glance_tasks.transfer import endpoint
 from glance_tasks.transfer import rules
+from glance_tasks.transfer import throttle as throttling
 
 # Of the head of an answer; larger reads go past it into the caller's buffer.
 _HEAD_BUFFER = 64 << 10
@@ -67,10 +68,14 @@ class Wire:
     """
 
     def __init__(
-        self, connection: socket.socket, stop: ports.StopSignal
+        self,
+        connection: socket.socket,
+        stop: ports.StopSignal,
+        throttle: throttling.Throttle,
     ) -> None:
         """Take over a socket that has a timeout of one slice."""
         self._socket, self._stop = connection, stop
+        self._throttle = throttle
         self.deadline = math.inf
         self.budget: float = MAX_HEAD
         self.ended = False
@@ -89,6 +94,10 @@ class Wire:
         if time.monotonic() >= self.deadline:
             raise Overdue
 
+    def _let_pass(self, count: int) -> None:
+        # The other side is not late while we wait.
+        self.deadline += self._throttle.take(count, self._stop.check)
+
     def receive(self, buffer: memoryview) -> int:
         """Receive at least a byte, 0 at the end.
 
@@ -97,10 +106,12 @@ class Wire:
         """
         while True:
             self.pause()
+            share = self._throttle.share(len(buffer))
             try:
-                count = self._socket.recv_into(buffer)
+                count = self._socket.recv_into(buffer, share)
             except TimeoutError:
                 continue
+            self._let_pass(count)
             self.ended = not count
             self.budget -= count
             if self.budget < 0:
@@ -144,13 +155,15 @@ class Wire:
         left = memoryview(data)
         while left:
             self.pause()
+            share = self._throttle.share(_SEND)
             try:
-                count = self._socket.send(left[:_SEND])
+                count = self._socket.send(left[:share])
             except TimeoutError:
                 continue
             except (BrokenPipeError, ConnectionResetError):
                 return
             left = left[count:]
+            self._let_pass(count)
             self.allow(seconds)
 
     def makefile(self, *args: Any, **kwargs: Any) -> io.BufferedIOBase:

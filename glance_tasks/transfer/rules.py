@@ -67,6 +67,8 @@ class FetchRules:
     :ivar connect_timeout: seconds
     :ivar read_timeout: seconds a source may send nothing
     :ivar min_rate: bytes per second, over a minute; 0 allows any
+    :ivar max_rate: bytes per second over the network, of all that is under
+        these rules together; 0 allows any
     """
 
     schemes: tuple[str, ...] = ("http", "https", "file")
@@ -78,6 +80,7 @@ class FetchRules:
     connect_timeout: float = 15.0
     read_timeout: float = 60.0
     min_rate: int = 1024
+    max_rate: int = 0
 
     def __post_init__(self) -> None:
         """Check what has no other guard.

@@ -125,6 +125,16 @@ def test_a_task_can_be_claimed_by_name(board, submit):
     assert board.claim("me", 60, first).task.id == first
 
 
+def test_types_that_are_left_to_others_are_not_claimed(board, submit):
+    first, second = submit(priority=10), submit()
+
+    assert board.claim("me", 60.0, but=["line", "other"]) is None
+    assert board.claim("me", 60.0, first, but=["line"]) is None
+    assert board.pending(["line"]) == 0
+    assert board.claim("me", 60.0, but=["other"]).task.id == first
+    assert board.claim("me", 60.0, second, but=["other"]) is not None
+
+
 def test_each_of_many_tasks_is_claimed_once(engine, board, submit):
     tasks = [submit() for _ in range(40)]
     claimed = collections.Counter()

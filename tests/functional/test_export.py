@@ -243,6 +243,31 @@ def test_an_image_is_converted_on_its_way(engine, source, outside, tmp_path):
     assert task.result["os_hash_value"] == hashlib.sha512(data).hexdigest()
 
 
+@pytest.mark.parametrize(
+    "engine",
+    [{"glance_tasks_scrub": {"refuse_properties": ["os_distro=deb*"]}}],
+    indirect=True,
+)
+def test_an_image_that_may_not_leave_stays(engine, source, outside):
+    task = run(engine, source, f"file://{outside}", export_format="raw")
+
+    assert (task.failure.code, task.failure.step) == (
+        "export_refused",
+        "ScrubProperties",
+    )
+    assert "os_distro = 'debian'" in task.message
+    assert list(outside.iterdir()) == []
+
+
+def test_a_rule_that_is_none_is_refused_at_once(tmp_path):
+    with pytest.raises(gt.ConfigurationError, match="expected NAME=VALUE"):
+        importing.make_engine(
+            tmp_path / "other",
+            types=TYPES,
+            settings={"glance_tasks_scrub": {"refuse_properties": ["secret"]}},
+        )
+
+
 def test_two_exports_under_one_prefix_are_two_objects(engine, source, outside):
     for _ in range(2):
         run(engine, source, f"file://{outside}")

@@ -39,12 +39,12 @@ DATA = PIECES | words("archive imagefile transfer")
 STATE = BASE | words("persistence boards")
 TYPES = BASE | words("context plugin registry schema graph")
 RUN = DATA | STATE | TYPES | words("opts atoms listeners")
-RUNNING = words("engine runner conductor reaper")
+RUNNING = words("engine runner conductor reaper workdir")
 RUNNING |= words(
-    "building drawing planning presence receiving recovery reporting"
+    "building drawing placement planning presence receiving recovery"
 )
 RUNNING |= words(
-    "collaborators executor offering outcome stopping stores workdir"
+    "collaborators executor offering outcome reporting stopping stores"
 )
 RUN |= RUNNING | words("keyring logs secrets temp_urls")
 ALL = RUN | words("adapters views api cmd testing")

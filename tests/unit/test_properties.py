@@ -40,6 +40,23 @@ def test_what_fits_leaves_unless_it_is_taken_out(keep, remove, left):
     assert found == {name: GIVEN[name] for name in left}
 
 
+@pytest.mark.parametrize(
+    ("refused", "name"),
+    [
+        ([], None),
+        (["os_distro=debian"], "os_distro"),
+        (["os_distro=deb*"], "os_distro"),
+        (["os_*=*"], "os_distro"),
+        (["os_distro=Debian"], None),
+        (["os_distro="], None),
+        (["license=*"], None),
+        (["license=*", "hw_disk_bus=virtio"], "hw_disk_bus"),
+    ],
+)
+def test_an_image_may_be_refused_for_a_property(refused, name):
+    assert properties.refusing(GIVEN, refused) == name
+
+
 def test_by_default_nothing_leaves_that_tells_of_this_cloud():
     conf = cfg.ConfigOpts()
     opts.register_opts(conf)
