@@ -96,20 +96,26 @@ def scrubbing(conf: cfg.ConfigOpts) -> context.Scrubbing:
     )
 
 
+def _both_ways(group: cfg.ConfigOpts.GroupAttr) -> dict[str, Any]:
+    return {
+        "schemes": tuple(group.allowed_schemes),
+        "ports": tuple(group.allowed_ports),
+        "networks": tuple(group.allowed_networks),
+        "file_roots": tuple(group.file_roots),
+        "connect_timeout": group.connect_timeout,
+        "read_timeout": group.read_timeout,
+        "max_rate": group.max_rate or 0,
+    }
+
+
 def fetcher(conf: cfg.ConfigOpts) -> ports.Fetcher:
     """Give the guarded way in."""
     group = conf.glance_tasks_fetch
     rules = transfer_rules.FetchRules(
-        schemes=tuple(group.allowed_schemes),
-        ports=tuple(group.allowed_ports),
-        networks=tuple(group.allowed_networks),
-        file_roots=tuple(group.file_roots),
+        **_both_ways(group),
         max_bytes=group.max_bytes,
         chunk_size=group.chunk_size,
-        connect_timeout=group.connect_timeout,
-        read_timeout=group.read_timeout,
         min_rate=group.min_rate,
-        max_rate=group.max_rate or 0,
     )
     return transfer_fetcher.GuardedFetcher(
         rules, factories=registry.endpoints()
@@ -120,14 +126,8 @@ def sender(conf: cfg.ConfigOpts) -> ports.Sender:
     """Give the guarded way out."""
     group = conf.glance_tasks_send
     rules = transfer_rules.SendRules(
-        schemes=tuple(group.allowed_schemes),
-        ports=tuple(group.allowed_ports),
-        networks=tuple(group.allowed_networks),
-        file_roots=tuple(group.file_roots),
+        **_both_ways(group),
         chunk_size=group.part_size,
-        connect_timeout=group.connect_timeout,
-        read_timeout=group.read_timeout,
         parts_at_once=group.parts_at_once,
-        max_rate=group.max_rate or 0,
     )
     return transfer_sender.GuardedSender(rules, factories=registry.endpoints())

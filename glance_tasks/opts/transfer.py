@@ -4,28 +4,50 @@
 from oslo_config import cfg
 from oslo_config import types
 
+
+def _rules(verb: str, gives: str) -> list[cfg.Opt]:
+    """Give what both ways have, in the words of one of them."""
+    return [
+        cfg.ListOpt(
+            "allowed_schemes",
+            default=["http", "https", "file", "swift", "s3"],
+            item_type=types.String(),
+            help=f"Schemes {verb}, each an entry point of the group"
+            f" glance_tasks.endpoints. 'file' still {gives} only what lies"
+            " under file_roots.",
+        ),
+        cfg.ListOpt(
+            "allowed_ports",
+            default=[80, 443],
+            item_type=types.Port(),
+            help="Ports that may be connected to; empty allows all.",
+        ),
+        cfg.ListOpt(
+            "allowed_networks",
+            default=[],
+            help="Networks, such as 10.1.0.0/16 or fd00::/8, that may be"
+            " connected to although they are loopback, link-local, private,"
+            " multicast or otherwise not public; those are refused by"
+            " default.",
+        ),
+        cfg.FloatOpt(
+            "connect_timeout",
+            default=15.0,
+            min=0.1,
+            max=600.0,
+            help="Seconds to wait for a connection.",
+        ),
+        cfg.IntOpt(
+            "max_rate",
+            min=64 << 10,
+            help="Bytes per second over the network, of all that one process"
+            " does by these rules together. Unset: any.",
+        ),
+    ]
+
+
 FETCH: list[cfg.Opt] = [
-    cfg.ListOpt(
-        "allowed_schemes",
-        default=["http", "https", "file", "swift", "s3"],
-        item_type=types.String(),
-        help="Schemes from which images are fetched, each an entry point of"
-        " the group glance_tasks.endpoints. 'file' still gives only what lies"
-        " under file_roots.",
-    ),
-    cfg.ListOpt(
-        "allowed_ports",
-        default=[80, 443],
-        item_type=types.Port(),
-        help="Ports that may be connected to; empty allows all.",
-    ),
-    cfg.ListOpt(
-        "allowed_networks",
-        default=[],
-        help="Networks, such as 10.1.0.0/16 or fd00::/8, that may be connected"
-        " to although they are loopback, link-local, private, multicast or"
-        " otherwise not public; those are refused by default.",
-    ),
+    *_rules("from which images are fetched", "gives"),
     cfg.ListOpt(
         "file_roots",
         default=[],
@@ -47,13 +69,6 @@ FETCH: list[cfg.Opt] = [
         " quarter of it is made durable; values under 16 MiB cost speed.",
     ),
     cfg.FloatOpt(
-        "connect_timeout",
-        default=15.0,
-        min=0.1,
-        max=600.0,
-        help="Seconds to wait for a connection.",
-    ),
-    cfg.FloatOpt(
         "read_timeout",
         default=60.0,
         min=0.1,
@@ -67,35 +82,10 @@ FETCH: list[cfg.Opt] = [
         help="Bytes per second, over a minute, below which a source is too"
         " slow; 0 allows any.",
     ),
-    cfg.IntOpt(
-        "max_rate",
-        min=64 << 10,
-        help="Bytes per second that all fetches of one process take from the"
-        " network together. Unset: any.",
-    ),
 ]
 
 SEND: list[cfg.Opt] = [
-    cfg.ListOpt(
-        "allowed_schemes",
-        default=["http", "https", "file", "swift", "s3"],
-        item_type=types.String(),
-        help="Schemes to which images are sent, each an entry point of the"
-        " group glance_tasks.endpoints. 'file' still takes only what lies"
-        " under file_roots.",
-    ),
-    cfg.ListOpt(
-        "allowed_ports",
-        default=[80, 443],
-        item_type=types.Port(),
-        help="Ports that may be connected to; empty allows all.",
-    ),
-    cfg.ListOpt(
-        "allowed_networks",
-        default=[],
-        help="Networks, such as 10.1.0.0/16 or fd00::/8, that may be connected"
-        " to although they are not public; those are refused by default.",
-    ),
+    *_rules("to which images are sent", "takes"),
     cfg.ListOpt(
         "file_roots",
         default=[],
@@ -121,24 +111,11 @@ SEND: list[cfg.Opt] = [
         " part_size bytes of memory.",
     ),
     cfg.FloatOpt(
-        "connect_timeout",
-        default=15.0,
-        min=0.1,
-        max=600.0,
-        help="Seconds to wait for a connection.",
-    ),
-    cfg.FloatOpt(
         "read_timeout",
         default=60.0,
         min=0.1,
         max=3600.0,
         help="Seconds a destination may take nothing, or not answer.",
-    ),
-    cfg.IntOpt(
-        "max_rate",
-        min=64 << 10,
-        help="Bytes per second that all sending of one process gives to the"
-        " network together. Unset: any.",
     ),
 ]
 

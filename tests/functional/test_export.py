@@ -268,6 +268,24 @@ def test_a_rule_that_is_none_is_refused_at_once(tmp_path):
         )
 
 
+def test_an_export_shows_what_it_was_and_what_it_gave(engine, source, outside):
+    to = f"file://{outside}"
+
+    task = run(engine, source, to, export_format="raw")
+
+    assert (task.owner, task.type, task.status) == (
+        *("project", "export", "success"),
+    )
+    assert (task.image_id, task.message) == (source.id, None)
+    assert task.input == {
+        "image_id": source.id,
+        "export_to": to,
+        "export_format": "raw",
+    }
+    assert task.result["export_location"] == f"{to}/{task.id}"
+    assert task.expires_at > task.finished_at
+
+
 def test_two_exports_under_one_prefix_are_two_objects(engine, source, outside):
     for _ in range(2):
         run(engine, source, f"file://{outside}")

@@ -27,18 +27,23 @@ def writer(fd):
 
 @pytest.fixture
 def direct(monkeypatch):
-    """The descriptors and sizes that were written past the cache."""
-    seen, plain = [], os.pwrite
+    """The offsets and sizes that were written past the cache."""
+    return watched(monkeypatch, "pwrite", len)
 
-    def pwrite(fd, piece, offset):
+
+def watched(monkeypatch, name, size):
+    """Note where a call of os passes by the cache, and with how many bytes."""
+    seen, plain = [], getattr(os, name)
+
+    def call(fd, data, offset):
         path = f"/proc/self/fdinfo/{fd}"
         with open(path, encoding="ascii") as info:
             flags = int(info.read().partition("flags:")[2].split()[0], 8)
         if flags & os.O_DIRECT:
-            seen.append((offset, len(piece)))
-        return plain(fd, piece, offset)
+            seen.append((offset, size(data)))
+        return plain(fd, data, offset)
 
-    monkeypatch.setattr(os, "pwrite", pwrite)
+    monkeypatch.setattr(os, name, call)
     return seen
 
 
@@ -145,18 +150,7 @@ def reader(fd):
 @pytest.fixture
 def past(monkeypatch):
     """The offsets and sizes that were read past the cache."""
-    seen, plain = [], os.preadv
-
-    def preadv(fd, buffers, offset):
-        path = f"/proc/self/fdinfo/{fd}"
-        with open(path, encoding="ascii") as info:
-            flags = int(info.read().partition("flags:")[2].split()[0], 8)
-        if flags & os.O_DIRECT:
-            seen.append((offset, len(buffers[0])))
-        return plain(fd, buffers, offset)
-
-    monkeypatch.setattr(os, "preadv", preadv)
-    return seen
+    return watched(monkeypatch, "preadv", lambda into: len(into[0]))
 
 
 @pytest.mark.parametrize("size", [0, 5, 300 << 10, MIB, MIB + 5])

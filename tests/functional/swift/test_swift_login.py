@@ -10,16 +10,6 @@ from tests.support import keystone
 from tests.support import swift as swifts
 
 
-@pytest.fixture(scope="module")
-def account(swift):
-    return swifts.Account(swift)
-
-
-@pytest.fixture
-def container(account):
-    return account.container()
-
-
 @pytest.fixture
 def file(tmp_path):
     path = tmp_path / "image"

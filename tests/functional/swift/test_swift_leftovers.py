@@ -21,7 +21,7 @@ from tests.support import swift as swifts
 
 MIB = 1 << 20
 PART = swifts.PART
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 
 PROGRAM = """
 import json, pathlib, sys
@@ -40,23 +40,6 @@ try:
 except exceptions.LeaseLost:
     print("lost")
 """
-
-
-@pytest.fixture(scope="module")
-def account(swift):
-    return swifts.Account(swift)
-
-
-@pytest.fixture
-def container(account):
-    return account.container()
-
-
-@pytest.fixture
-def file(tmp_path):
-    path = tmp_path / "image"
-    path.write_bytes(os.urandom(2 * PART + 7))
-    return path
 
 
 @pytest.fixture

@@ -15,16 +15,6 @@ from tests.support import swift as swifts
 MIB = 1 << 20
 
 
-@pytest.fixture(scope="module")
-def account(swift):
-    return swifts.Account(swift)
-
-
-@pytest.fixture
-def container(account):
-    return account.container()
-
-
 @pytest.fixture
 def content(tmp_path):
     return os.urandom(3 * MIB)

@@ -15,30 +15,6 @@ from tests.support import swift as swifts
 PART = swifts.PART
 
 
-@pytest.fixture(scope="module")
-def account(swift):
-    return swifts.Account(swift)
-
-
-@pytest.fixture
-def container(account):
-    return account.container()
-
-
-@pytest.fixture
-def file(tmp_path):
-    path = tmp_path / "image"
-    path.write_bytes(os.urandom(2 * PART + 7))
-    return path
-
-
-@pytest.fixture
-def parcel(swift, container, file):
-    return swifts.parcel(
-        f"swift://{container}/out/a%20disk", file, swift.credentials
-    )
-
-
 class Meanwhile:
     """A fence that lets through, but something happens before."""
 
