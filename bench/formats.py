@@ -27,9 +27,6 @@ ROUNDS = 5
 MIB = 1 << 20
 TARGETS = ("qcow2", "vmdk", "vhd", "vhdx", "vdi")
 
-# As the step gives them.
-_ANY_ORDER = {"qcow2": ["-W", "-m", "4"]}
-
 
 def read_so_far() -> int:
     """Give the bytes read from files, by us and by all that we waited for."""
@@ -59,7 +56,7 @@ class Conversions:
     def bare(self, target: str) -> None:
         """Have qemu-img convert it, with the options of the step."""
         words = ["nice", "-n", "10", "qemu-img", "convert", "-p", "-f", "raw"]
-        words += [*_ANY_ORDER.get(target, []), "-O", formats.DRIVERS[target]]
+        words += ["-O", formats.DRIVERS[target]]
         if formats.TARGETS[target]:
             words += ["-o", formats.TARGETS[target]]
         subprocess.run(

@@ -104,6 +104,7 @@ class SendImage(plugin.Atom):
         return ports.Parcel(
             uri=uri,
             token=self.run.task.id,
+            number=self.run.fence.number,
             size=image_file["size"],
             md5=image_file["checksum"],
             os_hash=(image_file["os_hash_algo"], image_file["os_hash_value"]),

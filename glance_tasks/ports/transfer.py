@@ -102,7 +102,8 @@ class Staging(Protocol):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Parcel:
-    """What is to be sent and where to; the same in every run of its task.
+    """What is to be sent and where to; but for its number, the same in every
+    run of its task.
 
     :ivar uri: of the object that is to be
     :ivar token: what tells objects of this task from others'
@@ -111,6 +112,7 @@ class Parcel:
     :ivar os_hash: another digest of it, as algorithm and lower-case
         hexadecimal, by which the file is checked while it is sent: sha512 is
         computed at 930 MiB/s here, and md5 at 570; None checks by ``md5``
+    :ivar number: of this run of the task; that of a later one is larger
     :ivar overwrite: whether an object that is there may be replaced
     :ivar credentials: as the scheme asks for them; None where the address
         itself is the permission
@@ -121,6 +123,7 @@ class Parcel:
     size: int
     md5: str
     os_hash: tuple[str, str] | None = None
+    number: int = 0
     overwrite: bool = False
     credentials: Mapping[str, Any] | None = dataclasses.field(
         default=None, repr=False

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A file under a directory that the deployer named.
 
-It is written as ``.NAME.TOKEN.part`` beside its place and takes its name when
+It is written beside its place, see :mod:`half_file`, and takes its name when
 it is whole and durable.
 """
 
@@ -22,18 +22,15 @@ from glance_tasks import ports
 from glance_tasks import redaction
 from glance_tasks.transfer import below
 from glance_tasks.transfer import destination
+from glance_tasks.transfer import half_file
 from glance_tasks.transfer import patience
 from glance_tasks.transfer import rules as fetch_rules
 
-_PART = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: opening a FIFO that somebody put there must not wait.
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 # Bytes; a stop is seen between two of them.
 _PIECE = 1 << 20
-
-#: The group may read; nobody writes what is whole.
-_MODE = 0o640
 
 _MARK = "user.glance_task"
 # File systems, and some files, that keep no such attributes.
@@ -70,7 +67,9 @@ class FileDestination:
         """
         self._parcel, self._root, self._inner = parcel, root, inner
         self._shown = redaction.plain_uri(parcel.uri)
-        self._part = f".{inner.name}.{parcel.token}.part"
+        self._half = half_file.HalfFile(
+            inner.name, parcel.token, parcel.number
+        )
         # What was read back, by number: a part is written again by us alone.
         self._proven: dict[int, destination.Part] = {}
         self.part_size = rules.chunk_size
@@ -81,13 +80,10 @@ class FileDestination:
     # --- the parts -----------------------------------------------------------
 
     def parts(self, stop: ports.StopSignal) -> Mapping[int, destination.Part]:
-        """Read what a run before this one has written."""
+        """Take over what a run before this one has written, and read it."""
         with self._directory() as directory:
-            try:
-                fd = os.open(self._part, _READ, dir_fd=directory)
-            except FileNotFoundError:
-                return {}
-            with _closing(fd):
+            self._half.take_over(directory)
+            with self._half.opened(directory) as fd:
                 found = self._read_parts(fd, stop)
         self._proven = {part.number: part for part in found}
         return dict(self._proven)
@@ -98,17 +94,18 @@ class FileDestination:
         """Write one part in its place, and read it back from the disk."""
         offset = (part.number - 1) * self.part_size
         self._proven.pop(part.number, None)
-        with self._directory() as directory:
-            fd = os.open(self._part, _PART, _MODE, dir_fd=directory)
-            with (
-                _closing(fd),
-                contextlib.closing(directio.Writer(fd)) as writer,
-            ):
-                for start in range(0, len(data), _PIECE):
-                    stop.check()
-                    piece = data[start : start + _PIECE]
-                    writer.write(piece, offset + start)
-                self._require_back(fd, part, offset, stop)
+        with (
+            self._directory() as directory,
+            self._half.opened(directory) as fd,
+            contextlib.closing(directio.Writer(fd)) as writer,
+        ):
+            for start in range(0, len(data), _PIECE):
+                stop.check()
+                # It may have been frozen there for long.
+                self._half.require(fd, directory)
+                piece = data[start : start + _PIECE]
+                writer.write(piece, offset + start)
+            self._require_back(fd, part, offset, stop)
 
     def _require_back(
         self,
@@ -130,8 +127,7 @@ class FileDestination:
     ) -> None:
         """Make the file durable and give it its name."""
         with self._directory() as directory:
-            fd = os.open(self._part, os.O_RDWR, dir_fd=directory)
-            with _closing(fd):
+            with self._half.opened(directory) as fd:
                 # What is longer is of another version of the image.
                 os.ftruncate(fd, self._parcel.size)
                 _mark(fd, self._parcel.token)
@@ -140,7 +136,7 @@ class FileDestination:
             os.fsync(directory)
 
     def _give_name(self, directory: int) -> None:
-        part, name = self._part, self._inner.name
+        part, name = self._half.name, self._inner.name
         if self._parcel.overwrite:
             os.rename(part, name, src_dir_fd=directory, dst_dir_fd=directory)
             return
@@ -175,7 +171,7 @@ class FileDestination:
                 judged = self._judge(fd, found.st_size, parts, stop)
             if judged.ours and judged.proof:
                 # A run was cut between the file's new name and its old one.
-                _unlink(self._part, directory)
+                self._half.remove(directory)
             return judged
 
     def _judge(
@@ -205,8 +201,8 @@ class FileDestination:
         found = self.look([], stop)
         with self._directory() as directory:
             if found is not None and found.ours:
-                _unlink(self._inner.name, directory)
-            _unlink(self._part, directory)
+                os.unlink(self._inner.name, dir_fd=directory)
+            self._half.remove(directory)
             os.fsync(directory)
 
     def _has_directory(self) -> bool:
@@ -312,8 +308,3 @@ def _marked(fd: int) -> str | None:
         if error.errno not in _NO_MARK:
             raise
         return None
-
-
-def _unlink(name: str, directory: int) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(name, dir_fd=directory)

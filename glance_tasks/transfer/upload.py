@@ -64,6 +64,8 @@ class Upload:
             found = self._look(parts)
             if found and found.proof:
                 return self._sent(found, [])
+        # It may take over what a run before this one has begun.
+        self._fence.check()
         there = self._ask(self._target.parts)
         parts = self._send(fd, there)
         # A frozen run must not complete what its successor removed.

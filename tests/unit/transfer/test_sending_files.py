@@ -11,6 +11,8 @@ from glance_tasks import directio
 from glance_tasks import exceptions
 from glance_tasks.testing import doubles
 from glance_tasks.testing import full_disk
+from glance_tasks.transfer import destination
+from glance_tasks.transfer import file
 from tests.support import sending
 
 BODY = random.Random(5).randbytes(5 * sending.PART - 7)
@@ -132,7 +134,7 @@ def test_what_an_earlier_version_left_is_not_in_the_file(root, image):
 
 def test_a_cut_between_the_two_names_leaves_one(root, image):
     sending.send(wanted(root), image, rules(root))
-    os.link(root / "a", root / ".a.6d0c4f6e.part")
+    os.link(root / "a", root / ".a.6d0c4f6e.0.part")
 
     sent = sending.send(wanted(root), image, rules(root))
 
@@ -205,6 +207,71 @@ def test_a_link_in_the_file_s_place_is_not_followed(root, image, tmp_path):
 
     with pytest.raises(exceptions.SendError):
         sending.send(wanted(root), image, rules(root))
+
+
+def destination_of(root, number):
+    sends = file.FileEndpoint(rules(root), None)
+    return sends.destination(wanted(root, number=number))
+
+
+def part_of(number):
+    data = BODY[(number - 1) * sending.PART : number * sending.PART]
+    digest = hashlib.sha256(data).hexdigest()
+    return destination.Part(number, len(data), digest), memoryview(data)
+
+
+@pytest.mark.parametrize("completed", [False, True])
+def test_a_run_that_was_taken_over_writes_nothing_more(root, completed):
+    stop = doubles.NeverStop()
+    frozen, successor = destination_of(root, 7), destination_of(root, 8)
+    frozen.parts(stop)
+    frozen.put(*part_of(1), stop)
+    there = successor.parts(stop)
+    parts = [part_of(number)[0] for number in range(1, 6)]
+    if completed:
+        for number in range(2, 6):
+            successor.put(*part_of(number), stop)
+        successor.complete(parts, stop)
+    before = names(root)
+
+    for number in (1, 2):
+        with pytest.raises(exceptions.SendError):
+            frozen.put(*part_of(number), stop)
+    with pytest.raises(exceptions.SendError):
+        frozen.complete(parts, stop)
+
+    assert there[1] == parts[0]
+    assert names(root) == before
+    assert before == (["a"] if completed else [".a.6d0c4f6e.8.part"])
+
+
+def test_a_run_that_is_taken_over_in_midst_writes_nothing_more(root):
+    frozen, successor = destination_of(root, 7), destination_of(root, 8)
+    never = doubles.NeverStop()
+    frozen.parts(never)
+
+    class Thawing:
+        """Has waited so long that there is a successor."""
+
+        def check(self):
+            if ".a.6d0c4f6e.7.part" in names(root):
+                successor.parts(never)
+
+    with pytest.raises(exceptions.SendError):
+        frozen.put(*part_of(2), Thawing())
+
+    assert (root / ".a.6d0c4f6e.8.part").read_bytes() == b""
+
+
+def test_of_several_halves_the_last_is_gone_on_with(root, image):
+    for number, data in (2, b""), (10, BODY[: sending.PART]), (9, b"x"):
+        (root / f".a.6d0c4f6e.{number}.part").write_bytes(data)
+    (root / ".a.6d0c4f6e.x.part").write_bytes(b"another's")
+
+    sent = sending.send(wanted(root, number=11), image, rules(root))
+
+    assert sent.sent == len(BODY) - sending.PART
+    assert names(root) == [".a.6d0c4f6e.x.part", "a"]
 
 
 def test_a_full_disk_is_told(tmp_path, image):
