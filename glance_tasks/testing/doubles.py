@@ -109,13 +109,19 @@ class OpenFence:
 class LostFence:
     """The fence of a run whose task somebody else has claimed."""
 
-    def __init__(self, number: int = 1) -> None:
-        """Be the fence of the claim ``number``."""
+    def __init__(self, number: int = 1, *, after: int = 0) -> None:
+        """Be the fence of the claim ``number``.
+
+        :param after: how often it is asked before that happened
+        """
         self.number = number
+        self._left = after
 
     def check(self) -> None:
-        """Raise LeaseLost, always."""
-        raise exceptions.LeaseLost("claimed by another conductor")
+        """Raise LeaseLost, from then on always."""
+        self._left -= 1
+        if self._left < 0:
+            raise exceptions.LeaseLost("claimed by another conductor")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

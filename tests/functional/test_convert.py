@@ -12,6 +12,8 @@ from glance_tasks import context
 from glance_tasks import exceptions
 from glance_tasks.atoms import convert
 from glance_tasks.atoms import inspect
+from glance_tasks.imagefile import qemu
+from glance_tasks.imagefile import restraint
 from glance_tasks.testing import contexts
 from glance_tasks.testing import doubles
 from tests.support import conversions
@@ -95,6 +97,29 @@ def test_a_conversion_is_proven_to_hold_the_same_disk(tmp_path, target):
     assert done == total
     assert progress.reports == sorted(progress.reports)
     assert programs.qemus(tmp_path) == []
+
+
+def test_the_same_disk_is_the_same_qcow2_again(tmp_path):
+    # Written in any order it was another file nearly each time; of VHDX and
+    # VMDK every file has an identifier of its own.
+    disk, found = tmp_path / "disk", set()
+    images.disk(disk, 64 * MIB)
+    for number in range(5):
+        made = tmp_path / f"{number}.qcow2"
+        made.touch()
+        qemu.convert(
+            disk,
+            "raw",
+            made,
+            "qcow2",
+            virtual_size=64 * MIB,
+            limits=restraint.Limits.of_disk(64 * MIB, 1 << 20, 4 << 30),
+            stop=doubles.NeverStop(),
+            progress=doubles.RecordingProgress(),
+        )
+        found.add(conversions.digests(made))
+
+    assert len(found) == 1
 
 
 class Flipping(doubles.RecordingProgress):

@@ -34,7 +34,7 @@ class Meanwhile:
 def cut(parcel, path):
     """Leave an upload with its parts, as a run does that is then killed."""
     with pytest.raises(exceptions.LeaseLost):
-        s3.send(parcel, path, fence=doubles.LostFence())
+        s3.send(parcel, path, fence=doubles.LostFence(after=1))
 
 
 # --- what arrives ------------------------------------------------------------

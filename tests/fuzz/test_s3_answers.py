@@ -10,10 +10,10 @@ from glance_tasks import ports
 from glance_tasks.testing import doubles
 from glance_tasks.transfer import client
 from glance_tasks.transfer import destination
-from glance_tasks.transfer import s3_access
-from glance_tasks.transfer import s3_client
-from glance_tasks.transfer import s3_destination
-from glance_tasks.transfer import s3_upload
+from glance_tasks.transfer.s3 import access as s3_access
+from glance_tasks.transfer.s3 import client as s3_client
+from glance_tasks.transfer.s3 import destination as s3_destination
+from glance_tasks.transfer.s3 import upload as s3_upload
 from tests.support import s3
 
 LOGIN = {

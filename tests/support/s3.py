@@ -29,10 +29,10 @@ from glance_tasks.transfer import fetcher
 from glance_tasks.transfer import patience
 from glance_tasks.transfer import resolution
 from glance_tasks.transfer import rules
-from glance_tasks.transfer import s3
-from glance_tasks.transfer import s3_access
-from glance_tasks.transfer import s3_client
 from glance_tasks.transfer import sender
+from glance_tasks.transfer.s3 import access as s3_access
+from glance_tasks.transfer.s3 import client as s3_client
+from glance_tasks.transfer.s3 import scheme
 
 TOKEN = "6d0c4f6e"
 PART = 5 << 20
@@ -100,9 +100,9 @@ class Altered(client.HttpClient):
         )
 
 
-def endpoint(alter: Alter) -> Callable[..., s3.S3Endpoint]:
+def endpoint(alter: Alter) -> Callable[..., scheme.S3Endpoint]:
     """Give a factory of endpoints whose answers are altered."""
-    return lambda rules, web: s3.S3Endpoint(rules, Altered(web, alter))
+    return lambda rules, web: scheme.S3Endpoint(rules, Altered(web, alter))
 
 
 def send(
@@ -157,7 +157,7 @@ def fetch(
         "progress": doubles.RecordingProgress(),
     }
     return fetcher.GuardedFetcher(
-        allowing(chunk_size=1 << 20), factories={"s3": s3.S3Endpoint}
+        allowing(chunk_size=1 << 20), factories={"s3": scheme.S3Endpoint}
     ).fetch(
         uri,
         path,

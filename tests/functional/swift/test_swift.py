@@ -65,7 +65,7 @@ def test_parts_of_another_size_are_sent_again_and_leave_nothing(
     account, container, file, parcel
 ):
     with pytest.raises(exceptions.LeaseLost):
-        swifts.send(parcel, file, fence=doubles.LostFence())
+        swifts.send(parcel, file, fence=doubles.LostFence(after=1))
 
     sent = swifts.send(parcel, file, chunk_size=2 * PART)
 

@@ -230,7 +230,7 @@ def test_nothing_is_left_of_an_upload_that_was_not_completed(
 ):
     before = account.containers()
     with pytest.raises(exceptions.LeaseLost):
-        swifts.send(parcel, file, fence=doubles.LostFence())
+        swifts.send(parcel, file, fence=doubles.LostFence(after=1))
 
     swifts.remove(parcel)
 
@@ -243,7 +243,7 @@ def test_nothing_is_left_of_parts_of_another_size(
 ):
     before = account.containers()
     with pytest.raises(exceptions.LeaseLost):
-        swifts.send(parcel, file, fence=doubles.LostFence())
+        swifts.send(parcel, file, fence=doubles.LostFence(after=1))
 
     swifts.remove(parcel, chunk_size=4 * PART)
 
@@ -255,7 +255,7 @@ def test_segments_that_are_not_listed_yet_are_removed_too(
 ):
     before = account.containers()
     with pytest.raises(exceptions.LeaseLost):
-        swifts.send(parcel, file, fence=doubles.LostFence())
+        swifts.send(parcel, file, fence=doubles.LostFence(after=1))
 
     def alter(method, uri, ask):
         reply = ask()
@@ -279,7 +279,7 @@ def test_an_object_and_segments_of_others_stay(
     account, container, file, parcel
 ):
     with pytest.raises(exceptions.LeaseLost):
-        swifts.send(parcel, file, fence=doubles.LostFence())
+        swifts.send(parcel, file, fence=doubles.LostFence(after=1))
     account.ask("PUT", f"/{container}/x", b"theirs")
     account.ask("PUT", f"/{container}_segments/x/task-2/00000001", b"theirs")
 

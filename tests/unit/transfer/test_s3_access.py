@@ -7,10 +7,10 @@ from glance_tasks import exceptions
 from glance_tasks import ports
 from glance_tasks.testing import doubles
 from glance_tasks.transfer import rules
-from glance_tasks.transfer import s3
-from glance_tasks.transfer import s3_access
-from glance_tasks.transfer import s3_upload
 from glance_tasks.transfer import sender
+from glance_tasks.transfer.s3 import access as s3_access
+from glance_tasks.transfer.s3 import scheme
+from glance_tasks.transfer.s3 import upload as s3_upload
 from tests.support import s3 as support
 
 LOGIN = {"access_key": "AK", "secret_key": "hidden"}
@@ -18,7 +18,7 @@ ALLOWED = rules.SendRules(schemes=("s3",))
 
 
 def sending(allowed=ALLOWED):
-    return sender.GuardedSender(allowed, factories={"s3": s3.S3Endpoint})
+    return sender.GuardedSender(allowed, factories={"s3": scheme.S3Endpoint})
 
 
 @pytest.mark.parametrize(

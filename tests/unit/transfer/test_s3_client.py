@@ -13,8 +13,8 @@ from glance_tasks.testing import doubles
 from glance_tasks.transfer import client
 from glance_tasks.transfer import resolution
 from glance_tasks.transfer import rules
-from glance_tasks.transfer import s3_access
-from glance_tasks.transfer import s3_client
+from glance_tasks.transfer.s3 import access as s3_access
+from glance_tasks.transfer.s3 import client as s3_client
 from tests.support import s3
 
 LOGIN = {"access_key": "AK", "secret_key": "hidden"}

@@ -16,8 +16,8 @@ from typing import Any
 from glance_tasks import exceptions
 from glance_tasks import ports
 from glance_tasks.transfer import destination
-from glance_tasks.transfer import s3_answer
-from glance_tasks.transfer import s3_client
+from glance_tasks.transfer.s3 import answer as s3_answer
+from glance_tasks.transfer.s3 import client as s3_client
 
 #: Bytes that every part has at least, but the last.
 MIN_PART = 5 << 20

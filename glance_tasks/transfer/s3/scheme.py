@@ -10,10 +10,10 @@ from glance_tasks.transfer import client
 from glance_tasks.transfer import endpoint
 from glance_tasks.transfer import http
 from glance_tasks.transfer import rules as fetch_rules
-from glance_tasks.transfer import s3_access
-from glance_tasks.transfer import s3_client
-from glance_tasks.transfer import s3_destination
-from glance_tasks.transfer import s3_upload
+from glance_tasks.transfer.s3 import access as s3_access
+from glance_tasks.transfer.s3 import client as s3_client
+from glance_tasks.transfer.s3 import destination as s3_destination
+from glance_tasks.transfer.s3 import upload as s3_upload
 
 
 class S3Endpoint:

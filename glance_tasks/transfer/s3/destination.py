@@ -11,10 +11,10 @@ from glance_tasks import ports
 from glance_tasks import redaction
 from glance_tasks.transfer import destination
 from glance_tasks.transfer import rules as fetch_rules
-from glance_tasks.transfer import s3_access
-from glance_tasks.transfer import s3_answer
-from glance_tasks.transfer import s3_client
-from glance_tasks.transfer import s3_upload
+from glance_tasks.transfer.s3 import access as s3_access
+from glance_tasks.transfer.s3 import answer as s3_answer
+from glance_tasks.transfer.s3 import client as s3_client
+from glance_tasks.transfer.s3 import upload as s3_upload
 
 # The key of the token in the object's metadata.
 _TOKEN = "glance-task"

@@ -28,8 +28,8 @@ from botocore import session
 from glance_tasks import ports
 from glance_tasks.transfer import client
 from glance_tasks.transfer import rules
-from glance_tasks.transfer import s3_access
-from glance_tasks.transfer import s3_answer
+from glance_tasks.transfer.s3 import access as s3_access
+from glance_tasks.transfer.s3 import answer as s3_answer
 
 #: Seconds for which a signed address may be asked for.
 SIGNED_S = 900
