@@ -155,11 +155,15 @@ class ReadImage(plugin.Atom):
         store = self.run.store_of(copy)
         identity = endpoint.Identity(image.os_hash_value, image.size)
         source = stored.ObjectEndpoint(store, copy.key, identity)
-        if later and self._link(source, image):
-            return _LINK, {}
         began = time.monotonic()
-        file, digests = self._linked(source, image, algorithms) or (
-            self._downloaded(source, image, algorithms)
+        linked = self._link(source)
+        if linked and later and self._size(_LINK) == image.size:
+            return _LINK, {}
+        file = _LINK if linked else _COPY
+        digests = (
+            self._hashed(image, algorithms)
+            if linked
+            else self._downloaded(source, image, algorithms)
         )
         self._require_whole(image, file, digests)
         taken = time.monotonic() - began - source.latency
@@ -174,41 +178,32 @@ class ReadImage(plugin.Atom):
     def _may_wait(self) -> bool:
         return self._only_sent and not self.run.scrubbing.command
 
-    def _link(self, source: stored.ObjectEndpoint, image: ports.Image) -> bool:
-        """Link the file, if that can be, and look at no more than its size."""
+    def _link(self, source: stored.ObjectEndpoint) -> bool:
         path = self.run.work_dir / _LINK
         ledger.remove(path)
         with source.opened() as file:
-            return (
-                borrowing.link(file, path)
-                and path.lstat().st_size == image.size
-            )
+            return borrowing.link(file, path)
 
-    def _linked(
-        self,
-        source: stored.ObjectEndpoint,
-        image: ports.Image,
-        algorithms: Collection[str],
-    ) -> tuple[str, Mapping[str, str]] | None:
-        path = self.run.work_dir / _LINK
-        ledger.remove(path)
-        with source.opened() as file:
-            found = borrowing.linked(
-                file,
-                path,
-                algorithms,
-                size=image.size,
-                stop=self.run.stop,
-                progress=self.run.progress,
-            )
-        return None if found is None else (_LINK, found)
+    def _size(self, file: str) -> int:
+        return (self.run.work_dir / file).lstat().st_size
+
+    def _hashed(
+        self, image: ports.Image, algorithms: Collection[str]
+    ) -> Mapping[str, str]:
+        return borrowing.hashed(
+            self.run.work_dir / _LINK,
+            algorithms,
+            size=image.size,
+            stop=self.run.stop,
+            progress=self.run.progress,
+        )
 
     def _downloaded(
         self,
         source: stored.ObjectEndpoint,
         image: ports.Image,
         algorithms: Collection[str],
-    ) -> tuple[str, Mapping[str, str]]:
+    ) -> Mapping[str, str]:
         wanted = order.Order(
             uri=f"image:{image.id}",
             path=self.run.work_dir / _COPY,
@@ -218,17 +213,16 @@ class ReadImage(plugin.Atom):
             progress=self.run.progress,
         )
         rules = fetch_rules.FetchRules(min_rate=0)
-        return _COPY, download.Download(wanted, source, rules).run().digests
+        return download.Download(wanted, source, rules).run().digests
 
     def _require_whole(
         self, image: ports.Image, file: str, digests: Mapping[str, str]
     ) -> None:
-        path = self.run.work_dir / file
-        size, digest = path.lstat().st_size, digests[image.os_hash_algo]
+        size, digest = self._size(file), digests[image.os_hash_algo]
         if (size, digest) == (image.size, image.os_hash_value):
             return
         self.run.fence.check()
-        ledger.remove(path)
+        ledger.remove(self.run.work_dir / file)
         raise _Damaged(
             f"the data of image {image.id} has {size} bytes and the"
             f" {image.os_hash_algo} digest {digest}; expected {image.size}"
@@ -238,10 +232,10 @@ class ReadImage(plugin.Atom):
     def holds(self, result: Any) -> bool:
         """Tell whether the file is there, whole as far as this run needs."""
         try:
-            path = self.run.work_dir / result[0]["name"]
             # A run before this one may have had no scrubber.
             known = self._may_wait() or artifact.verified(result[0])
-            return known and bool(path.lstat().st_size == result[0]["size"])
+            size = self._size(result[0]["name"])
+            return known and bool(size == result[0]["size"])
         except (OSError, TypeError, LookupError):
             return False
 

@@ -182,10 +182,7 @@ def _store(
 
 
 def _bring(source: BinaryIO, path: pathlib.Path, size: int) -> None:
-    about: Any = {
-        "size": size,
-        "stop": _UNWATCHED,
-        "progress": _UNWATCHED,
-    }
-    if borrowing.linked(source, path, (), **about) is None:
-        borrowing.copy(source, path, **about)
+    if not borrowing.link(source, path):
+        borrowing.copy(
+            source, path, size=size, stop=_UNWATCHED, progress=_UNWATCHED
+        )

@@ -29,25 +29,47 @@ _NO_LINK = {
 }
 
 
-def linked(
-    source: BinaryIO,
+def link(source: BinaryIO, path: pathlib.Path) -> bool:
+    """Give the file behind ``source`` another name, if it has one at all.
+
+    :param path: where nothing is; nobody may write to what is there then
+    :returns: whether there is one now; else it can only be copied
+    """
+    try:
+        descriptor = source.fileno()
+    except (AttributeError, io.UnsupportedOperation):
+        return False
+    try:
+        # Without a descriptor for its directory, which an absolute path needs
+        # not, Python 3.13 does not follow the link that /proc has for a file.
+        os.link(
+            f"/proc/self/fd/{descriptor}",
+            path.absolute(),
+            src_dir_fd=descriptor,
+            follow_symlinks=True,
+        )
+    except OSError as error:
+        if error.errno in _NO_LINK:
+            return False
+        raise
+    return True
+
+
+def hashed(
     path: pathlib.Path,
     algorithms: Iterable[str],
     *,
     size: int,
     stop: ports.StopSignal,
     progress: ports.Progress,
-) -> Mapping[str, str] | None:
-    """Have the object that ``source`` reads at ``path`` too, and read it.
+) -> Mapping[str, str]:
+    """Read the file at ``path``, which is no symbolic link, and hash it.
 
-    :param path: where nothing is; nobody may write to what is there then
     :param algorithms: of digests to compute, see :func:`digest.fresh_states`
     :param size: that it should have, in bytes, to show the progress of
-    :returns: the digests; None when it can only be copied
+    :returns: the digests
     :raises OSError: when it cannot be read
     """
-    if not link(source, path):
-        return None
     states = digest.fresh_states(algorithms)
     with digest.opened(path) as fd, digest.Digests(states) as digests:
         end = os.fstat(fd).st_size
@@ -94,32 +116,6 @@ def copy(
 
 def _passing(progress: ports.Progress, size: int) -> Callable[[int], None]:
     return lambda offset: progress.bytes(min(offset, size), size)
-
-
-def link(source: BinaryIO, path: pathlib.Path) -> bool:
-    """Give the file behind ``source`` another name, if it has one at all.
-
-    :param path: where nothing is; nobody may write to what is there then
-    :returns: whether there is one now; else it can only be copied
-    """
-    try:
-        descriptor = source.fileno()
-    except (AttributeError, io.UnsupportedOperation):
-        return False
-    try:
-        # Without a descriptor for its directory, which an absolute path needs
-        # not, Python 3.13 does not follow the link that /proc has for a file.
-        os.link(
-            f"/proc/self/fd/{descriptor}",
-            path.absolute(),
-            src_dir_fd=descriptor,
-            follow_symlinks=True,
-        )
-    except OSError as error:
-        if error.errno in _NO_LINK:
-            return False
-        raise
-    return True
 
 
 def _read(source: BinaryIO, buffer: memoryview) -> int:
