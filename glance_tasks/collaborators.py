@@ -7,9 +7,11 @@ from oslo_config import cfg
 import sqlalchemy as sa
 from stevedore import driver
 
+from glance_tasks import building
 from glance_tasks import context
 from glance_tasks import exceptions
 from glance_tasks import keyring
+from glance_tasks import location_speed
 from glance_tasks import opts
 from glance_tasks import ports
 from glance_tasks import registry
@@ -45,6 +47,28 @@ def adapter(
             f"{kind} = {name!r} cannot be loaded from {group}:"
             f" {type(error).__name__}: {error}"
         ) from error
+
+
+def surroundings(
+    conf: cfg.ConfigOpts,
+    *,
+    fetcher: ports.Fetcher | None,
+    sender: ports.Sender | None,
+    **parts: Any,
+) -> building.Surroundings:
+    """Give what every run shares.
+
+    :param fetcher: that of the configuration when None; so the sender
+    :param parts: what the engine has already
+    """
+    return building.Surroundings(
+        speeds=location_speed.SpeedBook(opts.speed_file(conf)),
+        fetcher=fetcher or guarded_fetcher(conf),
+        sender=sender or guarded_sender(conf),
+        limits=limits(conf),
+        scrubbing=scrubbing(conf),
+        **parts,
+    )
 
 
 def signer(conf: cfg.ConfigOpts) -> temp_urls.TempUrls | None:
@@ -108,7 +132,7 @@ def _both_ways(group: cfg.ConfigOpts.GroupAttr) -> dict[str, Any]:
     }
 
 
-def fetcher(conf: cfg.ConfigOpts) -> ports.Fetcher:
+def guarded_fetcher(conf: cfg.ConfigOpts) -> ports.Fetcher:
     """Give the guarded way in."""
     group = conf.glance_tasks_fetch
     rules = transfer_rules.FetchRules(
@@ -122,7 +146,7 @@ def fetcher(conf: cfg.ConfigOpts) -> ports.Fetcher:
     )
 
 
-def sender(conf: cfg.ConfigOpts) -> ports.Sender:
+def guarded_sender(conf: cfg.ConfigOpts) -> ports.Sender:
     """Give the guarded way out."""
     group = conf.glance_tasks_send
     rules = transfer_rules.SendRules(

@@ -24,7 +24,9 @@ from glance_tasks import ports
 from glance_tasks import presence
 from glance_tasks import reaper
 from glance_tasks import runner
+from glance_tasks import services as run_services
 from glance_tasks import workdir
+from glance_tasks.persistence import controls as control_rows
 from glance_tasks.transfer import staging
 
 LOG = logging.getLogger(__name__)
@@ -36,6 +38,11 @@ _SWEEP_S = 60.0
 # How soon a signal is heard while there is nothing to do.
 _SLICE_S = 0.25
 
+# How often it is looked whether something is asked of the tasks, and how often
+# what they report is written.
+_PULSE_S = 0.5
+_REPORT_S = 0.9
+
 
 class Employer(Protocol):
     """The engine whose tasks a conductor runs."""
@@ -45,7 +52,7 @@ class Employer(Protocol):
     staging: staging.StagingArea
     store: ports.ImageStore
 
-    def services(self) -> runner.Services:
+    def services(self) -> run_services.Services:
         """Give what runs need."""
         ...
 
@@ -278,9 +285,8 @@ class Conductor:
         task_id = run.claim.task.id
         try:
             run.flush()
-            given = self._services.board.give_back(run.claim)
-            what = "given back" if given else "its lease was lost"
-            LOG.info("Task %s: %s", task_id, what)
+            left = self._services.controls.leave(run.claim)
+            LOG.info("Task %s: %s", task_id, left)
         except exceptions.DatabaseUnreachable as error:
             LOG.warning("Task %s: could not be given back: %s", task_id, error)
 
@@ -288,22 +294,39 @@ class Conductor:
 
     def _beat(self) -> None:
         """Keep leases alive and write reports until every run has ended."""
-        renewed = time.monotonic()
-        while not self._ended.wait(min(1.0, self._ttl / 3)):
+        renewed = reported = time.monotonic()
+        while not self._ended.wait(min(_PULSE_S, self._ttl / 3)):
             with self._lock:
                 runs = dict(self._runs)
             try:
+                self._hear(runs)
                 if time.monotonic() - renewed >= self._ttl / 3:
                     self._renew(runs)
                     renewed = time.monotonic()
-                for run in runs.values():
-                    if not run.flush():
-                        run.interrupt()
+                if time.monotonic() - reported >= _REPORT_S:
+                    self._report(runs)
+                    reported = time.monotonic()
             except exceptions.DatabaseUnreachable as error:
                 LOG.warning("%s; trying again", error)
             except Exception:
                 # Without a pulse every lease of this conductor would lapse.
                 LOG.exception("The pulse broke; trying again")
+
+    def _hear(self, runs: dict[str, runner.Run]) -> None:
+        """Do what is asked of the tasks, and answer by renewing the lease."""
+        if not runs:
+            return
+        since = time.monotonic()
+        asked = control_rows.asked(self._services.database, runs)
+        for task_id, run in runs.items():
+            if run.hear(asked.get(task_id), since):
+                self._renew({task_id: run})
+
+    @staticmethod
+    def _report(runs: dict[str, runner.Run]) -> None:
+        for run in runs.values():
+            if not run.flush():
+                run.interrupt()
 
     def _renew(self, runs: dict[str, runner.Run]) -> None:
         since = time.monotonic()

@@ -9,35 +9,35 @@ from collections.abc import Mapping
 import contextlib
 import dataclasses
 import functools
-import time
 from typing import Any
 from typing import BinaryIO
 
 from oslo_config import cfg
-import sqlalchemy as sa
 
 from glance_tasks import boards
-from glance_tasks import building
 from glance_tasks import collaborators
 from glance_tasks import conductor
+from glance_tasks import controls
 from glance_tasks import drawing
 from glance_tasks import exceptions
 from glance_tasks import graph
-from glance_tasks import location_speed
 from glance_tasks import offering
 from glance_tasks import opts
 from glance_tasks import planning
 from glance_tasks import ports
 from glance_tasks import receiving
 from glance_tasks import registry
-from glance_tasks import runner
+from glance_tasks import retention
+from glance_tasks import services as run_services
 from glance_tasks import stores as image_stores
+from glance_tasks import submission
 from glance_tasks import task
+from glance_tasks import waiting
 from glance_tasks import workdir
 from glance_tasks.boards import sql as sql_board
 from glance_tasks.persistence import database as db
 from glance_tasks.persistence import events
-from glance_tasks.persistence import locks
+from glance_tasks.persistence import listing
 from glance_tasks.persistence import migrations
 from glance_tasks.persistence import repository
 from glance_tasks.secrets import vault
@@ -45,10 +45,6 @@ from glance_tasks.transfer import staging
 
 #: Priorities lie between this and its negative.
 MAX_PRIORITY = 1_000_000
-
-#: What find() can filter by.
-FILTERS = ("type", "status", "image_id", "owner", "request_id", "retry_of")
-
 
 # Seconds after which run() tries a task again that was set aside.
 _AGAIN_S = 5.0
@@ -112,20 +108,26 @@ class TaskEngine:
         )
         self.vault = vault.Vault(self.database, self.secret_store)
         self.temp_urls = collaborators.signer(conf)
-        self._shared = building.Surroundings(
+        self._shared = collaborators.surroundings(
+            conf,
             catalogue=self.catalogue,
             store=self.store,
             stores=self.stores,
             projects=projects,
             temp_urls=self.temp_urls,
-            speeds=location_speed.SpeedBook(opts.speed_file(conf)),
-            fetcher=fetcher or collaborators.fetcher(conf),
-            sender=sender or collaborators.sender(conf),
+            fetcher=fetcher,
+            sender=sender,
             staging=self.staging,
-            limits=collaborators.limits(conf),
-            scrubbing=collaborators.scrubbing(conf),
         )
-
+        self._submitter = submission.Submitter(
+            *(conf, self.registry, self._shared, self.database),
+            *(self.tasks, self.board, self.vault),
+        )
+        self._retention = retention.configured(conf)
+        self._controls = controls.Controls(
+            *(self.database, self.tasks, self.board, self.vault),
+            self._retention,
+        )
         self._receiver = receiving.Receiver(
             *(self.tasks, self.board, self.staging, self._shared.limits)
         )
@@ -148,25 +150,36 @@ class TaskEngine:
         owner: str | None = None,
         requester: task.Requester | None = None,
         priority: int = 0,
+        idempotency_key: str | None = None,
     ) -> task.Task:
         """Take a task on: checked, planned and durable when this returns.
 
         :param owner: whose task it is, when the operator submits it; a
             requester's is its project's
         :param priority: the larger, the sooner it runs
+        :param idempotency_key: at most 255 characters; the same one with the
+            same type and input gives the task that there is already, until
+            that is reaped
         :raises InvalidInput: with a pointer to each field that does not fit
         :raises TaskTypeNotFound: when no such type is installed
         :raises BrokenPlugin: when the type cannot be used
         :raises SecretsUnavailable: when its secrets cannot be kept
-        :raises TaskConflict: when a living task holds what this one needs
+        :raises TaskConflict: when a living task holds what this one needs, or
+            the key belongs to one with another input
         """
         draft = planning.draft(type_name, task_input, requester, owner)
+        task.check_texts(idempotency_key=idempotency_key)
+        faults = []
+        if idempotency_key == "":
+            faults.append(("idempotency_key", "is empty"))
         if abs(priority) > MAX_PRIORITY:
-            raise exceptions.InvalidInput(
-                [("priority", f"is not between +-{MAX_PRIORITY}")]
-            )
-        draft = dataclasses.replace(draft, priority=priority)
-        return self._post(draft, requester)
+            faults.append(("priority", f"is not between +-{MAX_PRIORITY}"))
+        if faults:
+            raise exceptions.InvalidInput(faults)
+        draft = dataclasses.replace(
+            draft, priority=priority, idempotency_key=idempotency_key
+        )
+        return self._submitter.submit(draft, requester)
 
     def retry(
         self,
@@ -187,24 +200,61 @@ class TaskEngine:
         """
         old = self.tasks.get(task_id, requester)
         draft = planning.again(self.registry, old, secrets or {}, requester)
-        return self._post(draft, requester)
+        return self._submitter.submit(draft, requester)
 
-    def _post(
-        self, draft: task.Task, requester: task.Requester | None
+    # --- control -------------------------------------------------------------
+
+    def cancel(
+        self,
+        task_id: str,
+        requester: task.Requester | None = None,
+        *,
+        reason: str = "",
     ) -> task.Task:
-        planned = planning.plan(self.registry, self._shared, self.conf, draft)
-        new = planned.new
+        """Have a task undone and ended, with the failure code ``cancelled``.
 
-        def write(connection: sa.Connection) -> None:
-            locks.take(connection, new, planned.locks, requester)
-            self.tasks.add(connection, new)
-            self.vault.write(connection, new.id, kept)
-            self.board.post(connection, new.id, new.priority)
-            events.add(connection, new.id, [events.submitted(new)])
+        Returns at once; a transfer or a conversion stops within two seconds.
+        What has done something that nothing can undo ends as it would have.
+        To cancel again changes nothing.
 
-        with self.vault.keeping(new.id, planned.secrets) as kept:
-            self.database.transact(write)
-        return self.tasks.get(new.id)
+        :param reason: at most 255 characters, for whoever reads the task
+        :raises TaskNotFound: when there is none the requester may see
+        :raises TaskConflict: when it has ended
+        :raises InvalidInput: when the reason is no plain text
+        """
+        self._controls.cancel(task_id, requester, reason)
+        return self.tasks.get(task_id)
+
+    def pause(
+        self,
+        task_id: str,
+        requester: task.Requester | None = None,
+        *,
+        reason: str = "",
+    ) -> task.Task:
+        """Have a task left where it is until :meth:`resume`, held by nobody.
+
+        Returns at once; whatever works on it leaves within two seconds. It
+        keeps its checkpoints, files and locks. To pause again changes nothing.
+
+        :param reason: at most 255 characters, for whoever reads the timeline
+        :raises TaskNotFound: when there is none the requester may see
+        :raises TaskConflict: when it has ended or is being undone
+        :raises InvalidInput: when the reason is no plain text
+        """
+        self._controls.pause(task_id, requester, reason)
+        return self.tasks.get(task_id)
+
+    def resume(
+        self, task_id: str, requester: task.Requester | None = None
+    ) -> task.Task:
+        """Let a paused task go on from where it was left.
+
+        :raises TaskNotFound: when there is none the requester may see
+        :raises TaskConflict: when it is not paused
+        """
+        self._controls.resume(task_id, requester)
+        return self.tasks.get(task_id)
 
     # --- handing in ----------------------------------------------------------
 
@@ -268,26 +318,15 @@ class TaskEngine:
     ) -> list[task.Task]:
         """List tasks, newest first, without input, plan, result and message.
 
-        :param filters: exact values, by the names in :data:`FILTERS`
+        :param filters: exact values of type, status, image_id, owner,
+            request_id or retry_of
         :param limit: at most 1000
         :param marker: the id of the last task of the page before
         :raises InvalidInput: for a filter, limit or sort key there is not
         :raises TaskNotFound: when the marker is none the requester may see
         """
-        faults = [
-            (name, f"is no filter; expected one of {', '.join(FILTERS)}")
-            for name in filters or {}
-            if name not in FILTERS
-        ]
-        if sort_key not in repository.SORT_KEYS:
-            keys = ", ".join(repository.SORT_KEYS)
-            faults.append(("sort_key", f"expected one of {keys}"))
-        if limit < 0:
-            faults.append(("limit", f"is {limit}; expected 0 or more"))
-        if faults:
-            raise exceptions.InvalidInput(faults)
-        task.check_texts(**(filters or {}))
-        return self.tasks.find(
+        return listing.find(
+            self.database,
             requester,
             filters=filters,
             limit=limit,
@@ -333,19 +372,9 @@ class TaskEngine:
         :raises TimeoutError: when it has not ended by then
         :raises TaskNotFound: when there is none the requester may see
         """
-        until = None if timeout is None else time.monotonic() + timeout
-        pause = 0.02
-        while True:
-            found = self.tasks.get(task_id, requester)
-            if found.ended:
-                return found
-            if until is not None and time.monotonic() >= until:
-                raise TimeoutError(
-                    f"task {task_id} is still {found.phase} after"
-                    f" {timeout:g} s"
-                )
-            time.sleep(pause)
-            pause = min(pause * 1.5, 1.0)
+        return waiting.until_ended(
+            functools.partial(self.tasks.get, task_id, requester), timeout
+        )
 
     def draw(
         self, type_name: str, task_input: Mapping[str, Any] | None = None
@@ -379,12 +408,10 @@ class TaskEngine:
                 self.wait(task_id, self.conf.glance_tasks.poll_interval)
         return self.tasks.get(task_id, requester)
 
-    def services(self) -> runner.Services:
+    def services(self) -> run_services.Services:
         """Give a conductor what its runs need."""
         conf = self.conf.glance_tasks
-        success = conf.task_time_to_live * 3600
-        failure = (conf.failure_time_to_live or 0) * 3600
-        return runner.Services(
+        return run_services.Services(
             database=self.database,
             tasks=self.tasks,
             board=self.board,
@@ -393,8 +420,8 @@ class TaskEngine:
             area=self.area,
             staging=self.staging,
             vault=self.vault,
-            # A failure is there to be read: never gone before a success.
-            lifetimes=runner.Lifetimes(success, max(success, failure)),
+            controls=self._controls,
+            retention=self._retention,
             max_attempts=conf.max_attempts,
             claim_ttl=conf.claim_ttl,
         )

@@ -360,6 +360,12 @@ CATALOGUE = (
         False,
     ),
     FailureCode(
+        "cancelled",
+        "the task was cancelled and what it had done is undone",
+        "Retry the task if it is wanted after all",
+        True,
+    ),
+    FailureCode(
         "gave_up",
         "the service died again and again while it worked on this task",
         "Retry the task once; if it fails again, tell the operator its id",

@@ -91,6 +91,19 @@ def again(
     )
 
 
+def is_same(
+    types: registry.Registry, drafted: task.Task, known: task.Task
+) -> bool:
+    """Tell whether a draft asks for what a task was submitted for.
+
+    Of secrets the names are compared: what they were is known no more.
+    """
+    if drafted.type != known.type:
+        return False
+    shown, secrets = inputs.split(types.get(drafted.type), drafted.input)
+    return shown == known.input and sorted(secrets) == known.plan["secrets"]
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Planned:
     """A task that could be built, with what is written beside it.

@@ -244,6 +244,8 @@ class TaskType:
         shows them, and atoms get each as a :class:`ports.Secret`
     :cvar optional_steps: what ``skip_steps`` may leave out
     :cvar engine: ``serial``, or ``parallel`` for graphs with independent arms
+    :cvar waits_for_locks: whether a task stays in the queue until it can have
+        its locks, instead of being refused
     :cvar requires_labels: that a conductor needs to run it, such as
         ``zone=periphery``; the option ``placement`` adds to them
     """
@@ -255,6 +257,7 @@ class TaskType:
     secret_inputs: ClassVar[Sequence[str]] = ()
     optional_steps: ClassVar[Sequence[str]] = ()
     engine: ClassVar[Literal["serial", "parallel"]] = "serial"
+    waits_for_locks: ClassVar[bool] = False
     requires_labels: ClassVar[Sequence[str]] = ()
 
     def plan(self, ctx: context.PlanContext) -> dict[str, Any]:
@@ -270,7 +273,8 @@ class TaskType:
         """Say what the task keeps others from, from its submit to its end.
 
         Whoever submits a task whose locks do not go with those of a living
-        one is refused, by the name of that one.
+        one is refused, by the name of that one, or waits for it: see
+        ``waits_for_locks``.
         """
         return ()
 

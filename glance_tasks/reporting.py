@@ -114,6 +114,12 @@ class Report:
         """Give a text that may be stored."""
         return redaction.clean(text, _MAX_TEXT, self.hidden)
 
+    @property
+    def undoing(self) -> bool:
+        """Whether what was done is being undone."""
+        with self._lock:
+            return self._phase is task.Phase.REVERTING
+
     # --- from the atom at work -----------------------------------------------
 
     def bytes(self, done: int, total: int | None) -> None:

@@ -16,46 +16,18 @@ from glance_tasks import exceptions
 from glance_tasks import executor
 from glance_tasks import logs
 from glance_tasks import outcome
-from glance_tasks import ports
 from glance_tasks import recovery
-from glance_tasks import registry
 from glance_tasks import reporting
+from glance_tasks import services as run_services
 from glance_tasks import stopping
 from glance_tasks import task
-from glance_tasks import workdir
 from glance_tasks.listeners import timeline
 from glance_tasks.persistence import checkpoints
-from glance_tasks.persistence import database as db
+from glance_tasks.persistence import controls as control_rows
 from glance_tasks.persistence import failures
 from glance_tasks.persistence import repository
-from glance_tasks.secrets import vault
 
 LOG = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Lifetimes:
-    """Seconds until a task that has ended may be reaped."""
-
-    success: float
-    failure: float
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Services:
-    """What runs need of their engine."""
-
-    database: db.Database
-    tasks: repository.TaskRepository
-    board: boards.Board
-    registry: registry.Registry
-    shared: building.Surroundings
-    area: workdir.WorkArea
-    staging: ports.Staging
-    vault: vault.Vault
-    lifetimes: Lifetimes
-    max_attempts: int
-    claim_ttl: float
 
 
 class Run:
@@ -66,7 +38,7 @@ class Run:
 
     def __init__(
         self,
-        services: Services,
+        services: run_services.Services,
         claim: boards.Claim,
         pool: executor.CountingExecutor | None = None,
     ) -> None:
@@ -86,6 +58,7 @@ class Run:
             self._fence, services.claim_ttl, claim.since
         )
         self._backend: checkpoints.CheckpointBackend | None = None
+        self._asked: task.Control | None = None
 
     # --- for other threads ---------------------------------------------------
 
@@ -95,6 +68,26 @@ class Run:
         if self._backend is not None:
             self._backend.refuse()
         self._signal.interrupt()
+
+    def hear(self, asked: control_rows.Asked | None, since: float) -> bool:
+        """Do what is asked of the task, if that is new.
+
+        :param asked: None when the task has ended
+        :param since: the monotonic clock before anybody looked
+        :returns: whether the lease must be renewed, as the answer
+        """
+        if asked is None or asked.fence != self._task.fence:
+            self.interrupt()
+            return False
+        self._signal.heard(since)
+        if asked.control is self._asked:
+            return False
+        self._asked = asked.control
+        if asked.control is task.Control.CANCEL:
+            self._signal.condemn(stopping.cancelled(asked.note or ""))
+        elif asked.control is task.Control.PAUSE and not self._report.undoing:
+            self.interrupt()
+        return True
 
     def condemn(self, verdict: exceptions.TaskError) -> None:
         """Make the atom at work, or else the next one, fail with this."""
@@ -120,6 +113,8 @@ class Run:
         :raises RunInterrupted: when it was stopped, or lost; it can go on
         """
         self._report.append("claimed", self._claimed())
+        if self._obeyed():
+            return
         try:
             built = self._build()
         except (
@@ -133,21 +128,44 @@ class Run:
             self._signal.condemn(self._gave_up())
         if self._task.attempts >= 2 * self._services.max_attempts:
             # Not even the undoing gets anywhere.
-            known = failures.of_error(self._gave_up())
-            self._end(
-                failure=dataclasses.replace(
-                    known, left_behind=("what the task had done so far",)
-                )
-            )
+            self._abandon(self._gave_up())
             return
         try:
             secrets = self._services.vault.opened(
                 self._task, built.task_type, self._report.hidden
             )
         except exceptions.SecretsUnavailable as error:
-            self.set_aside(str(error))
+            if self._task.control is task.Control.CANCEL:
+                self._abandon(self._cancelled())
+            else:
+                self.set_aside(str(error))
             return
         self._drive(built, secrets)
+
+    def _obeyed(self) -> bool:
+        """Do what was asked of the task before this run; tell if that is all.
+
+        :raises RunInterrupted: when it is to be paused
+        """
+        if self._task.control is task.Control.PAUSE:
+            raise exceptions.RunInterrupted("the task is to be paused")
+        if self._task.control is not task.Control.CANCEL:
+            return False
+        self._asked = task.Control.CANCEL
+        if self._services.tasks.stored_fingerprint(self._task.id) is None:
+            self._end(failure=failures.of_error(self._cancelled()))
+            return True
+        self._signal.condemn(self._cancelled())
+        return False
+
+    def _cancelled(self) -> exceptions.TaskError:
+        return stopping.cancelled(self._task.control_note or "")
+
+    def _abandon(self, verdict: exceptions.TaskError) -> None:
+        """End a task whose undoing is impossible."""
+        left = ("what the task had done so far",)
+        known = failures.of_error(verdict)
+        self._end(failure=dataclasses.replace(known, left_behind=left))
 
     def _claimed(self) -> str:
         claim = self.claim
@@ -217,7 +235,7 @@ class Run:
             self._report.append("set_aside", reason)
             self._report.flush()
         services.tasks.set_queue_reason(held.id, held.fence, reason)
-        services.board.set_aside(self.claim)
+        services.controls.leave(self.claim, aside=True)
         if services.staging.staged(held.id).whole:
             # The last byte may have come just before.
             services.board.wake(0, held.id)
@@ -288,12 +306,18 @@ class Run:
                 "what it left is gone: it runs again",
                 atom=name,
             )
+        finals = {a.name for a in atoms if getattr(a, "final", False)}
+        if any(
+            engine.storage.get_atom_state(n) == states.SUCCESS for n in finals
+        ):
+            self._signal.enter_final()
         listener = timeline.TimelineListener(
             engine,
             self._report,
             task_id=self._task.id,
             phases={a.name: a.phase for a in atoms if hasattr(a, "phase")},
             reduce=self._report.reduce,
+            starting=lambda name: self._starts(name in finals),
         )
         logs.guard()  # TaskFlow makes some of its loggers with its engines
         try:
@@ -308,6 +332,10 @@ class Run:
         finally:
             if self._pool is not None:
                 self._pool.join()
+
+    def _starts(self, final: bool) -> None:
+        if final:
+            self._signal.enter_final()
 
     # --- the outcome ---------------------------------------------------------
 
@@ -330,7 +358,6 @@ class Run:
         # needs no file.
         services.area.remove(held.id, held.fence)
         services.staging.sweep(held.id)
-        lifetimes = services.lifetimes
         if failure is None:
             self._report.append("succeeded")
         else:
@@ -338,12 +365,16 @@ class Run:
                 "failed", failure.message, detail={"code": failure.code}
             )
         ending = repository.Ending(
-            time_to_live=lifetimes.failure if failure else lifetimes.success,
+            time_to_live=services.retention.seconds(
+                held.type, failed=failure is not None
+            ),
             result=result,
             failure=failure,
         )
         happened = self._report.drain()
-        if not services.tasks.end(held.id, held.fence, ending, happened):
+        if not services.tasks.end(
+            held.id, held.fence, ending, happened, services.board.post
+        ):
             raise exceptions.LeaseLost(
                 f"task {held.id} is no longer held by claim {held.fence}"
             )

@@ -6,8 +6,19 @@ import contextlib
 import threading
 import time
 
+from glance_tasks import boards
 from glance_tasks import exceptions
 from glance_tasks.persistence import repository
+
+_CANCELLED = "cancelled"
+
+
+def cancelled(note: str) -> exceptions.TaskError:
+    """Give the verdict on a task that was cancelled.
+
+    :param note: by whom, and why
+    """
+    return exceptions.TaskError(f"cancelled {note}", code=_CANCELLED)
 
 
 class RunSignal:
@@ -29,9 +40,11 @@ class RunSignal:
         """
         self._fence = fence
         self._ttl = claim_ttl
-        self._renewed = since
+        self._call = min(claim_ttl, boards.CALL_S)
+        self._renewed = self._heard = since
         self._interrupted = threading.Event()
         self._verdict: exceptions.TaskError | None = None
+        self._final = False
         self._undoing = threading.local()
 
     def interrupt(self) -> None:
@@ -39,8 +52,18 @@ class RunSignal:
         self._interrupted.set()
 
     def condemn(self, verdict: exceptions.TaskError) -> None:
-        """Make the atom at work, or else the next one, fail."""
-        self._verdict = verdict
+        """Make the atom at work, or else the next one, fail.
+
+        The first verdict is the one that counts.
+        """
+        self._verdict = self._verdict or verdict
+
+    def enter_final(self) -> None:
+        """Hear no more that the task was cancelled, if it was not yet.
+
+        An atom begins that does what nothing can undo.
+        """
+        self._final = self._verdict is None
 
     @contextlib.contextmanager
     def undoing(self) -> Iterator[None]:
@@ -63,7 +86,15 @@ class RunSignal:
         That is before anybody asked: the answer may lie in a frozen process
         for long.
         """
-        self._renewed = since
+        self._renewed = self._heard = since
+
+    def heard(self, since: float) -> None:
+        """Hear that nobody else had claimed the task at that time.
+
+        A lease that is good for longer can end :data:`boards.CALL_S` after
+        that, when somebody asks something of the task.
+        """
+        self._heard = since
 
     def check_interrupt(self) -> None:
         """Return while the run holds its lease and was not told to stop.
@@ -74,16 +105,19 @@ class RunSignal:
             raise exceptions.RunInterrupted("the run was told to stop")
         # This clock goes on while the process is frozen.
         now = time.monotonic()
-        if now - self._renewed > self._ttl:
+        late = now - self._renewed > self._ttl
+        if late or now - self._heard > self._call:
             self._fence.check()
             self.renewed(now)
 
     def check(self) -> None:
         """Return at once while the run may go on; see the port."""
         self.check_interrupt()
-        undoing = getattr(self._undoing, "active", False)
-        if self._verdict is not None and not undoing:
-            raise self._verdict
+        verdict = self._verdict
+        if verdict is None or getattr(self._undoing, "active", False):
+            return
+        if not (self._final and verdict.code == _CANCELLED):
+            raise verdict
 
     def wait(self, seconds: float) -> None:
         """Wait that long, or until the run must stop."""

@@ -43,6 +43,13 @@ class Phase(enum.StrEnum):
     DONE = "done"
 
 
+class Control(enum.StrEnum):
+    """What was asked of a task, until whoever holds it has obeyed."""
+
+    PAUSE = "pause"
+    CANCEL = "cancel"
+
+
 #: What an atom may show; the rest is for those who hold the task to say.
 AT_WORK = frozenset({Phase.PROCESSING, Phase.TRANSFERRING, Phase.REVERTING})
 
@@ -66,6 +73,7 @@ def _moves() -> Iterable[Move]:
     yield Move(Phase.PAUSED, Phase.QUEUED, "resume")
     yield Move(Phase.PAUSED, Phase.CANCELLING, "cancel")
     yield Move(Phase.PAUSING, Phase.PAUSED, "the atom left")
+    yield Move(Phase.PAUSING, Phase.PROCESSING, "resume")
     yield Move(Phase.PAUSING, Phase.CANCELLING, "cancel")
     yield Move(Phase.PAUSING, Phase.DONE, "ended first")
     yield Move(Phase.PAUSING, Phase.REVERTING, "an atom failed first")
@@ -74,6 +82,7 @@ def _moves() -> Iterable[Move]:
     yield Move(Phase.REVERTING, Phase.DONE, "undone")
     for phase in working:
         yield Move(phase, Phase.PAUSING, "pause")
+        yield Move(phase, Phase.PAUSED, "pause, while nobody holds it")
         yield Move(phase, Phase.CANCELLING, "cancel")
         yield Move(phase, Phase.REVERTING, "an atom failed")
         yield Move(phase, Phase.DONE, "ended")
@@ -259,6 +268,10 @@ class Task:
     :ivar queue_reason: why a queued task does not run, None when it may
     :ivar attempts: lapsed leases in a row during which nothing moved
     :ivar fence: the number of the last claim; it only grows
+    :ivar control: what was asked of it and is not done yet
+    :ivar control_note: who asked, and why
+    :ivar idempotency_key: chosen by whoever submitted it; an owner's tasks
+        have different ones
     """
 
     id: str
@@ -282,6 +295,9 @@ class Task:
     priority: int = 0
     attempts: int = 0
     fence: int = 0
+    control: Control | None = None
+    control_note: str | None = None
+    idempotency_key: str | None = None
     started_at: datetime.datetime | None = None
     finished_at: datetime.datetime | None = None
     expires_at: datetime.datetime | None = None

@@ -9,6 +9,10 @@ from typing import Protocol
 
 from glance_tasks import task
 
+#: Seconds within which whoever holds a task must answer a call: by renewing
+#: its lease. A conductor looks twice a second.
+CALL_S = 5.0
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Claim:
@@ -36,8 +40,36 @@ class Board(Protocol):
     live in the same database; others ignore it.
     """
 
-    def post(self, connection: Any, task_id: str, priority: int) -> None:
-        """Queue a task; the larger ``priority``, the sooner it runs."""
+    def post(
+        self,
+        connection: Any,
+        task_id: str,
+        priority: int,
+        *,
+        again: bool = False,
+    ) -> None:
+        """Queue a task; the larger ``priority``, the sooner it runs.
+
+        :param again: whether it has run before
+        """
+
+    def withdraw(
+        self, connection: Any, task_id: str, claim: Claim | None = None
+    ) -> bool:
+        """Take a task off the board that nobody holds, but for ``claim``.
+
+        :returns: False when somebody holds it
+        """
+
+    def call(
+        self, connection: Any, task_id: str, *, urgent: bool = False
+    ) -> None:
+        """Have a task looked at: within :data:`CALL_S`, if it is held.
+
+        A lease ends then, unless it is renewed. What was set aside is ready.
+
+        :param urgent: whether it goes before all that wait
+        """
 
     def claim(
         self,

@@ -23,6 +23,9 @@ _JOBS, _TASKS = models.JOBS, models.TASKS
 # The end of a lease whose holder is known to be dead: it cannot thaw.
 _DEAD = 0.0
 
+# Before every priority there is.
+_FIRST = -(1 << 31)
+
 
 class SqlBoard:
     """The jobs of one database; implements :class:`glance_tasks.boards.Board`.
@@ -35,7 +38,12 @@ class SqlBoard:
         self._database = database
 
     def post(
-        self, connection: sa.Connection, task_id: str, priority: int
+        self,
+        connection: sa.Connection,
+        task_id: str,
+        priority: int,
+        *,
+        again: bool = False,
     ) -> None:
         """Queue a task in the transaction that writes it."""
         now = models.now()
@@ -46,7 +54,43 @@ class SqlBoard:
                 rank=-priority,
                 sequence=now,
                 not_before=now,
+                # So that its checkpoints are fenced by the next claim.
+                claimed_at=now if again else None,
             )
+        )
+
+    def withdraw(
+        self,
+        connection: sa.Connection,
+        task_id: str,
+        claim: boards.Claim | None = None,
+    ) -> bool:
+        """Take a task off the board; False when somebody else holds it."""
+        own = _JOBS.c.task_id == task_id
+        free = _JOBS.c.state != "held"
+        if claim is not None:
+            free = sa.or_(free, _JOBS.c.fence == claim.task.fence)
+        connection.execute(sa.delete(_JOBS).where(own, free))
+        left = connection.scalar(sa.select(_JOBS.c.task_id).where(own))
+        return left is None
+
+    def call(
+        self, connection: sa.Connection, task_id: str, *, urgent: bool = False
+    ) -> None:
+        """Have a task looked at: end its lease soon, unless it is renewed."""
+        soon = models.now() + boards.CALL_S
+        far = sa.and_(_JOBS.c.state == "held", _JOBS.c.lease_until > soon)
+        values: dict[str, Any] = {
+            "state": sa.case(
+                (_JOBS.c.state == "waiting", "ready"), else_=_JOBS.c.state
+            ),
+            "not_before": models.now(),
+            "lease_until": sa.case((far, soon), else_=_JOBS.c.lease_until),
+        }
+        if urgent:
+            values["rank"] = _FIRST
+        connection.execute(
+            sa.update(_JOBS).where(_JOBS.c.task_id == task_id).values(**values)
         )
 
     def claim(

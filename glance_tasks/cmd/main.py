@@ -21,6 +21,7 @@ from glance_tasks import opts
 from glance_tasks.cmd import certify
 from glance_tasks.cmd import conductors
 from glance_tasks.cmd import contents
+from glance_tasks.cmd import controls
 from glance_tasks.cmd import databases
 from glance_tasks.cmd import doctor
 from glance_tasks.cmd import images
@@ -38,6 +39,9 @@ _COMMANDS: dict[str, Any] = {
     "task show": tasks.TaskShow,
     "task events": tasks.TaskEvents,
     "task watch": tasks.TaskWatch,
+    "task pause": controls.TaskPause,
+    "task resume": controls.TaskResume,
+    "task cancel": controls.TaskCancel,
     "task retry": tasks.TaskRetry,
     "secret key": secrets.SecretKey,
     "secret rotate": secrets.SecretRotate,

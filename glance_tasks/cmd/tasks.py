@@ -11,10 +11,11 @@ from glance_tasks import task
 from glance_tasks.cmd import answers
 from glance_tasks.cmd import inputs
 from glance_tasks.cmd import watching
-from glance_tasks.persistence import repository
+from glance_tasks.persistence import listing
 
 
-def _shown(found: task.Task, formatter: str) -> Any:
+def shown(found: task.Task, formatter: str) -> Any:
+    """Give a task as a command shows it."""
     return answers.columns(
         {
             "id": found.id,
@@ -29,11 +30,14 @@ def _shown(found: task.Task, formatter: str) -> Any:
             "message": found.message,
             "failure": found.failure.to_dict() if found.failure else None,
             "queue_reason": found.queue_reason,
+            "control": found.control,
+            "control_note": found.control_note,
             "attempts": found.attempts,
             "priority": found.priority,
             "retry_of": found.retry_of,
             "user_id": found.user_id,
             "request_id": found.request_id,
+            "idempotency_key": found.idempotency_key,
             "created_at": found.created_at,
             "updated_at": found.updated_at,
             "started_at": found.started_at,
@@ -44,7 +48,7 @@ def _shown(found: task.Task, formatter: str) -> Any:
     )
 
 
-class _TaskAnswer(answers.ShowAnswer):
+class TaskAnswer(answers.ShowAnswer):
     """A command that answers with a task and fails when the task did."""
 
     _failed_task = False
@@ -54,7 +58,8 @@ class _TaskAnswer(answers.ShowAnswer):
         code = super().run(parsed_args)
         return code or int(self._failed_task)
 
-    def _add_waiting(self, parser: argparse.ArgumentParser) -> None:
+    def add_waiting(self, parser: argparse.ArgumentParser) -> None:
+        """Take ``--wait``."""
         parser.add_argument(
             "--wait",
             action="store_true",
@@ -74,21 +79,22 @@ class _TaskAnswer(answers.ShowAnswer):
             parsed_args.secrets, task_type, self.app.stdin
         )
 
-    def _answer(
+    def answer(
         self,
         engine: task_engine.TaskEngine,
         found: task.Task,
         parsed_args: argparse.Namespace,
     ) -> Any:
+        """Show a task, once it has ended if that was asked."""
         if parsed_args.wait:
             found = watching.until_ended(
                 engine, found.id, self.app.stderr, may_run=True
             )
             self._failed_task = found.status is task.Status.FAILURE
-        return _shown(found, parsed_args.formatter)
+        return shown(found, parsed_args.formatter)
 
 
-class TaskSubmit(_TaskAnswer):
+class TaskSubmit(TaskAnswer):
     """Submit a task and show it."""
 
     def get_parser(self, prog_name: str) -> Any:
@@ -112,8 +118,14 @@ class TaskSubmit(_TaskAnswer):
             default=0,
             help="the larger, the sooner it runs (default: 0)",
         )
+        parser.add_argument(
+            "--idempotency-key",
+            metavar="KEY",
+            help="a text of your choice; the same type and input again with"
+            " the same key gives the task that there is already",
+        )
         inputs.add_secrets(parser)
-        self._add_waiting(parser)
+        self.add_waiting(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
@@ -126,11 +138,12 @@ class TaskSubmit(_TaskAnswer):
             given,
             owner=parsed_args.owner,
             priority=parsed_args.priority,
+            idempotency_key=parsed_args.idempotency_key,
         )
-        return self._answer(engine, submitted, parsed_args)
+        return self.answer(engine, submitted, parsed_args)
 
 
-class TaskRetry(_TaskAnswer):
+class TaskRetry(TaskAnswer):
     """Submit a failed task again, as a new one linked to it."""
 
     def get_parser(self, prog_name: str) -> Any:
@@ -138,7 +151,7 @@ class TaskRetry(_TaskAnswer):
         parser = super().get_parser(prog_name)
         parser.add_argument("id", help="id of a task that failed")
         inputs.add_secrets(parser)
-        self._add_waiting(parser)
+        self.add_waiting(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
@@ -147,10 +160,10 @@ class TaskRetry(_TaskAnswer):
         failed = engine.get(parsed_args.id)
         secrets = self._secrets(engine, failed.type, parsed_args)
         again = engine.retry(failed.id, secrets=secrets)
-        return self._answer(engine, again, parsed_args)
+        return self.answer(engine, again, parsed_args)
 
 
-class TaskUpload(_TaskAnswer):
+class TaskUpload(TaskAnswer):
     """Hand in the bytes that a task waits for, from where they stopped."""
 
     def get_parser(self, prog_name: str) -> Any:
@@ -162,7 +175,7 @@ class TaskUpload(_TaskAnswer):
             help="file with all of the bytes, or - for standard input; what"
             " was handed in before is skipped",
         )
-        self._add_waiting(parser)
+        self.add_waiting(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
@@ -173,7 +186,7 @@ class TaskUpload(_TaskAnswer):
         # All of it there, it may be the rest that was cut.
         if not staged.whole or found.ended:
             self._hand_in(engine, found, staged.size, parsed_args.file)
-        return self._answer(engine, engine.get(found.id), parsed_args)
+        return self.answer(engine, engine.get(found.id), parsed_args)
 
     def _hand_in(
         self,
@@ -203,7 +216,7 @@ class TaskShow(answers.ShowAnswer):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Give it."""
-        return _shown(self.engine().get(parsed_args.id), parsed_args.formatter)
+        return shown(self.engine().get(parsed_args.id), parsed_args.formatter)
 
 
 class TaskList(answers.ListAnswer):
@@ -231,7 +244,7 @@ class TaskList(answers.ListAnswer):
         )
         parser.add_argument(
             "--sort-key",
-            choices=repository.SORT_KEYS,
+            choices=listing.SORT_KEYS,
             default="created_at",
             help="what to sort by (default: created_at)",
         )
@@ -275,9 +288,9 @@ class TaskList(answers.ListAnswer):
 
 def _limit(text: str) -> int:
     number = int(text)
-    if not 0 <= number <= repository.MAX_LIMIT:
+    if not 0 <= number <= listing.MAX_LIMIT:
         raise argparse.ArgumentTypeError(
-            f"{number} is not between 0 and {repository.MAX_LIMIT}"
+            f"{number} is not between 0 and {listing.MAX_LIMIT}"
         )
     return number
 

@@ -77,8 +77,9 @@ def _running_here(
     stream: TextIO,
     may_run: bool,
 ) -> Iterator[None]:
-    root = engine.area.root
-    if not may_run or not engine.database.embedded or presence.any_alive(root):
+    may_run = may_run and engine.database.embedded
+    may_run = may_run and not presence.any_alive(engine.area.root)
+    if not may_run or engine.get(task_id).ended:
         yield
         return
     stream.write("no conductor is running: this command runs the task\n")

@@ -46,11 +46,13 @@ class TimelineListener(base.Listener):  # type: ignore[misc]
         task_id: str,
         phases: Mapping[str, task.Phase],
         reduce: Callable[[Any, str], Mapping[str, Any]],
+        starting: Callable[[str], None] = lambda name: None,
     ) -> None:
         """Listen to ``engine``.
 
         :param phases: what the task shows while an atom runs, by its name
         :param reduce: makes a scrubbed record of a failure
+        :param starting: called with the name of an atom before it executes
         """
         super().__init__(
             engine,
@@ -62,6 +64,7 @@ class TimelineListener(base.Listener):  # type: ignore[misc]
         self._task_id = task_id
         self._phases = phases
         self._reduce = reduce
+        self._starting = starting
         self._began: dict[str, float] = {}
 
     def _task_receiver(self, state: str, details: Mapping[str, Any]) -> None:
@@ -81,6 +84,7 @@ class TimelineListener(base.Listener):  # type: ignore[misc]
             self._failed("revert_failed", name, details)
 
     def _started(self, name: str) -> None:
+        self._starting(name)
         self._began[name] = time.monotonic()
         self._report.step(name, self._phases.get(name, task.Phase.PROCESSING))
         self._note("atom_started", name, "")

@@ -125,6 +125,20 @@ ENGINE: list[cfg.Opt] = [
         help="The same for tasks that failed, never less than"
         " task_time_to_live. Unset: the same as task_time_to_live.",
     ),
+    cfg.MultiOpt(
+        "time_to_live_of",
+        item_type=types.String(),
+        default=[],
+        help="task_time_to_live of one task type, as TYPE:HOURS, such as"
+        " delete:720; may be given several times.",
+    ),
+    cfg.MultiOpt(
+        "failure_time_to_live_of",
+        item_type=types.String(),
+        default=[],
+        help="failure_time_to_live of one task type, as TYPE:HOURS; may be"
+        " given several times.",
+    ),
     cfg.ListOpt(
         "labels",
         default=[],

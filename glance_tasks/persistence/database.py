@@ -6,7 +6,9 @@ from collections.abc import Iterator
 import contextlib
 import functools
 import pathlib
+import random
 import sqlite3
+import time
 from typing import Any
 
 from oslo_db import exception as db_exc
@@ -17,11 +19,17 @@ from sqlalchemy import pool
 
 from glance_tasks import exceptions
 
+#: What a transaction is made of.
+Connection = sqlalchemy.Connection
+
 # Seconds a SQLite writer waits for another one. Commits take 2 ms there, so
 # only a stalled disk gets near it.
 _SQLITE_BUSY_S = 30
 
 _FROZEN_S = 10
+
+# How often a transaction is tried that meets deadlocks.
+_TIMES = 10
 
 #: What reaches us when a database is away, full or read-only, not when a
 #: statement is wrong.
@@ -93,13 +101,16 @@ class Database:
         A server ends one of those that wait for each other; nothing of it was
         written.
         """
-        for last in (False, False, False, False, True):
+        for number in range(1, _TIMES + 1):
             try:
                 with self.write() as connection:
                     work(connection)
             except exceptions.DatabaseUnreachable as error:
-                if last or not isinstance(error.__cause__, db_exc.DBDeadlock):
+                met = isinstance(error.__cause__, db_exc.DBDeadlock)
+                if not met or number == _TIMES:
                     raise
+                # Eight that want the same row met again and again on MariaDB.
+                time.sleep(random.uniform(0, 0.01 * number))
             else:
                 return
 

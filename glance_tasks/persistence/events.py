@@ -75,11 +75,13 @@ def of_task(database: db.Database, task_id: str) -> list[Event]:
     ]
 
 
+def now(kind: str, text: str = "", **detail: Any) -> Event:
+    """Give an event that happens just now."""
+    at = datetime.datetime.now(datetime.UTC)
+    return Event(at, kind, text, detail=detail or None)
+
+
 def submitted(new: task.Task) -> Event:
     """Give the first event of a task."""
     again = f", again for {new.retry_of}" if new.retry_of else ""
-    return Event(
-        at=datetime.datetime.now(datetime.UTC),
-        kind="submitted",
-        text=f"{new.type} for image {new.image_id}{again}",
-    )
+    return now("submitted", f"{new.type} for image {new.image_id}{again}")

@@ -5,9 +5,9 @@ Whoever asks is filtered here, so that no door can forget it: a task of
 another project does not exist for a requester.
 """
 
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
-from collections.abc import Sequence
 import dataclasses
 import datetime
 import json
@@ -21,21 +21,14 @@ from glance_tasks import exceptions
 from glance_tasks import task
 from glance_tasks.persistence import database as db
 from glance_tasks.persistence import events
+from glance_tasks.persistence import locks
 from glance_tasks.persistence import models
 from glance_tasks.persistence import secrets
 
-#: A list never gives more than this many tasks at once, as in Glance.
-MAX_LIMIT = 1000
-
 _TASKS = models.TASKS
-_HEAVY = ("input", "result", "message", "failure", "plan")
-SORT_KEYS = (
-    "created_at",
-    "updated_at",
-    "status",
-    "type",
-    "id",
-)
+
+#: Queues a task, by its id and priority, within a transaction.
+Post = Callable[[sa.Connection, str, int], None]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,10 +55,16 @@ class TaskRepository:
 
     # --- submit --------------------------------------------------------------
 
-    def add(self, connection: sa.Connection, new: task.Task) -> None:
+    def add(
+        self,
+        connection: sa.Connection,
+        new: task.Task,
+        queue_reason: str | None = None,
+    ) -> None:
         """Write a new task within the submit's transaction.
 
-        :raises TaskConflict: when it retries a task that was retried already
+        :raises TaskConflict: when it retries a task that was retried already,
+            or its idempotency key belongs to another
         """
         now = models.now()
         values = {
@@ -81,6 +80,8 @@ class TaskRepository:
             "input": json.dumps(dict(new.input)),
             "plan": json.dumps(dict(new.plan)),
             "progress": "{}",
+            "idempotency_key": new.idempotency_key,
+            "queue_reason": queue_reason,
             "priority": new.priority,
             "fence": new.fence,
             "created_at": now,
@@ -104,8 +105,8 @@ class TaskRepository:
 
         :raises TaskNotFound: when there is none the requester may see
         """
-        _check_id(task_id)
-        query = _visible(sa.select(_TASKS), requester)
+        check_id(task_id)
+        query = visible(sa.select(_TASKS), requester)
         with self._database.read() as connection:
             row = (
                 connection.execute(query.where(_TASKS.c.id == task_id))
@@ -114,68 +115,36 @@ class TaskRepository:
             )
         if row is None:
             raise exceptions.TaskNotFound(f"there is no task {task_id}")
-        return snapshot(row)
+        return snapshot(dict(row))
 
-    def find(
-        self,
-        requester: task.Requester | None = None,
-        *,
-        filters: Mapping[str, str] | None = None,
-        limit: int = 25,
-        marker: str | None = None,
-        sort_key: str = "created_at",
-        descending: bool = True,
-    ) -> list[task.Task]:
-        """List tasks without their input, plan, result and message.
-
-        :param filters: exact values of type, status, image_id, owner,
-            request_id or retry_of
-        :param marker: the id of the last task of the page before
-        :raises TaskNotFound: when the marker is no task the requester may see
-        """
-        if marker is not None:
-            _check_id(marker)
-        columns = [c for c in _TASKS.c if c.name not in _HEAVY]
-        query = _visible(sa.select(*columns), requester)
-        for name, value in (filters or {}).items():
-            query = query.where(_TASKS.c[name] == value)
-        order = _order(sort_key)
+    def of_key(self, owner: str, key: str) -> task.Task | None:
+        """Give the task that was submitted with an idempotency key."""
+        query = sa.select(_TASKS).where(
+            _TASKS.c.owner == owner, _TASKS.c.idempotency_key == key
+        )
         with self._database.read() as connection:
-            if marker is not None:
-                query = query.where(
-                    self._after(
-                        connection, requester, marker, order, descending
-                    )
-                )
-            query = query.order_by(
-                *(c.desc() if descending else c.asc() for c in order)
-            ).limit(min(limit, MAX_LIMIT))
-            rows = connection.execute(query).mappings().all()
-        return [snapshot(row) for row in rows]
+            row = connection.execute(query).mappings().first()
+        return None if row is None else snapshot(dict(row))
 
-    @staticmethod
-    def _after(
+    def lock(
+        self,
         connection: sa.Connection,
-        requester: task.Requester | None,
-        marker: str,
-        order: Sequence[sa.Column[Any]],
-        descending: bool,
-    ) -> sa.ColumnElement[bool]:
-        row = connection.execute(
-            _visible(sa.select(*order), requester).where(_TASKS.c.id == marker)
-        ).first()
+        task_id: str,
+        requester: task.Requester | None = None,
+    ) -> task.Task:
+        """Give one task that nobody else changes until the transaction ends.
+
+        :raises TaskNotFound: when there is none the requester may see
+        """
+        check_id(task_id)
+        query = visible(sa.select(_TASKS), requester)
+        found = connection.execute(
+            query.where(_TASKS.c.id == task_id).with_for_update()
+        )
+        row = found.mappings().first()
         if row is None:
-            raise exceptions.TaskNotFound(f"there is no task {marker}")
-        steps = []
-        for index, column in enumerate(order):
-            same = [
-                c.is_not_distinct_from(v)
-                for c, v in zip(order[:index], row[:index], strict=True)
-            ]
-            value = row[index]
-            further = column < value if descending else column > value
-            steps.append(sa.and_(*same, further))
-        return sa.or_(*steps)
+            raise exceptions.TaskNotFound(f"there is no task {task_id}")
+        return snapshot(dict(row))
 
     # --- a run ---------------------------------------------------------------
 
@@ -221,7 +190,7 @@ class TaskRepository:
             nothing was written
         """
         values: dict[str, Any] = {
-            "phase": phase.value,
+            "phase": _reported(phase),
             "progress": json.dumps(dict(progress)),
             "queue_reason": None,
             "updated_at": models.now(),
@@ -242,8 +211,35 @@ class TaskRepository:
         fence: int,
         ending: Ending,
         happened: Iterable[events.Event] = (),
+        post: Post | None = None,
     ) -> bool:
         """Write the outcome: one transaction, everything or nothing.
+
+        :param post: queues the tasks that waited for this one's locks
+        :returns: False when the fence is no longer the task's last
+        """
+        matched = False
+
+        def write(connection: sa.Connection) -> None:
+            nonlocal matched
+            matched = self.close(
+                connection, task_id, fence, ending, happened, post
+            )
+
+        # Whoever cancels it just now locks the same rows.
+        self._database.transact(write)
+        return matched
+
+    @staticmethod
+    def close(
+        connection: sa.Connection,
+        task_id: str,
+        fence: int,
+        ending: Ending,
+        happened: Iterable[events.Event] = (),
+        post: Post | None = None,
+    ) -> bool:
+        """Write the outcome within a transaction.
 
         Status, result or message, expiry, events; locks are released, secrets
         shredded and the job is gone.
@@ -260,21 +256,24 @@ class TaskRepository:
             "message": failure.message if failure else None,
             "failure": json.dumps(failure.to_dict()) if failure else None,
             "queue_reason": None,
+            "control": None,
+            "control_note": None,
             "finished_at": now,
             "updated_at": now,
             "expires_at": now + ending.time_to_live,
         }
-        with self._database.write() as connection:
-            matched = connection.execute(
-                _held(task_id, fence).values(**values)
-            ).rowcount
-            if matched:
-                secrets.shred(connection, [task_id])
-                for table in (models.LOCKS, models.JOBS):
-                    connection.execute(
-                        sa.delete(table).where(table.c.task_id == task_id)
-                    )
-                events.add(connection, task_id, happened)
+        matched = connection.execute(
+            _held(task_id, fence).values(**values)
+        ).rowcount
+        if matched:
+            secrets.shred(connection, [task_id])
+            connection.execute(
+                sa.delete(models.JOBS).where(models.JOBS.c.task_id == task_id)
+            )
+            for able, priority in locks.release(connection, task_id):
+                if post is not None:
+                    post(connection, able, priority)
+            events.add(connection, task_id, happened)
         return bool(matched)
 
 
@@ -301,6 +300,9 @@ def snapshot(row: Mapping[str, Any]) -> task.Task:
         priority=row["priority"],
         attempts=row["attempts"],
         fence=row["fence"],
+        control=row["control"] and task.Control(row["control"]),
+        control_note=row["control_note"],
+        idempotency_key=row["idempotency_key"],
         created_at=events.moment(row["created_at"]),
         updated_at=events.moment(row["updated_at"]),
         started_at=_maybe_moment(row["started_at"]),
@@ -319,19 +321,28 @@ def _held(task_id: str, fence: int) -> sa.Update:
     )
 
 
-def _visible(query: Any, requester: task.Requester | None) -> Any:
+def _reported(phase: task.Phase) -> Any:
+    """Give the phase of a run that works: what was asked stays to be seen."""
+    if phase not in (task.Phase.PROCESSING, task.Phase.TRANSFERRING):
+        return phase.value
+    asked = (task.Phase.PAUSING.value, task.Phase.CANCELLING.value)
+    return sa.case(
+        (_TASKS.c.phase.in_(asked), _TASKS.c.phase), else_=phase.value
+    )
+
+
+def visible(query: Any, requester: task.Requester | None) -> Any:
+    """Leave out of a query what a requester may not see."""
     if requester is None:
         return query
     return query.where(_TASKS.c.owner == requester.project_id)
 
 
-def _order(sort_key: str) -> list[sa.Column[Any]]:
-    names = [sort_key, *(n for n in ("created_at", "id") if n != sort_key)]
-    return [_TASKS.c[name] for name in names]
+def check_id(task_id: str) -> None:
+    """Refuse what no task has as its id, and no database as a text.
 
-
-def _check_id(task_id: str) -> None:
-    """Refuse what no task has as its id, and no database as a text."""
+    :raises TaskNotFound: when it is that
+    """
     if not re.fullmatch(r"[!-~]{1,36}", task_id):
         raise exceptions.TaskNotFound(f"there is no task {task_id[:36]!r}")
 

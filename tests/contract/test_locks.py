@@ -29,9 +29,9 @@ def engine(tmp_path, clean_database_url):
 def submit(engine, tmp_path):
     numbers = itertools.count()
 
-    def call(told, **how):
+    def call(told, kind="line", **how):
         world = task_types.World(tmp_path / f"world-{next(numbers)}")
-        return engine.submit("line", world.given(**told), **how)
+        return engine.submit(kind, world.given(**told), **how)
 
     return call
 
@@ -115,3 +115,124 @@ def test_whatever_the_schedule_exactly_what_goes_together_is_taken(
         assert bool(made) is goes
         living |= {task.id: (kind, name) for task in made}
     assert len(held(engine)) == len(living)
+
+
+# --- those that wait ---------------------------------------------------------
+
+
+def running(engine):
+    with engine.database.read() as connection:
+        return set(connection.scalars(sa.select(models.JOBS.c.task_id)))
+
+
+def finish(engine, task):
+    engines.run(engine, engines.claim(engine, task.id))
+
+
+def test_what_may_wait_gets_its_locks_from_who_lets_go(engine, submit):
+    first = submit({"takes": ["image:1"]})
+
+    second = submit({"takes": ["image:1"]}, kind="patient")
+    seen = engine.get(second.id)
+    finish(engine, first)
+
+    assert (seen.status, seen.phase) == ("pending", "queued")
+    assert seen.queue_reason.startswith(
+        f"image 1 is in use by line, task {first.id}"
+    )
+    assert engine.get(second.id).queue_reason is None
+    assert running(engine) == {second.id}
+    assert held(engine) == [("image:1", second.id, True)]
+
+
+def test_those_that_wait_go_in_their_order(engine, submit):
+    first = submit({"takes": ["image:1"]})
+    alone = submit({"takes": ["image:1"]}, kind="patient")
+    sharers = [submit({"shares": ["image:1"]}, kind="patient") for _ in "ab"]
+
+    finish(engine, first)
+    one = running(engine)
+    finish(engine, alone)
+
+    assert one == {alone.id}
+    assert running(engine) == {task.id for task in sharers}
+
+
+def test_nobody_overtakes_one_that_waits(engine, submit):
+    submit({"shares": ["image:1"]})
+    waiting = submit({"takes": ["image:1"]}, kind="patient")
+
+    with pytest.raises(gt.TaskConflict, match=waiting.id):
+        submit({"shares": ["image:1"]})
+
+
+def test_one_that_is_paused_while_it_waits_keeps_its_turn(engine, submit):
+    first = submit({"takes": ["image:1"]})
+    second = submit({"takes": ["image:1"]}, kind="patient")
+
+    engine.pause(second.id)
+    finish(engine, first)
+    paused = running(engine)
+    engine.resume(second.id)
+
+    assert paused == set()
+    assert running(engine) == {second.id}
+
+
+def test_one_that_is_resumed_while_it_waits_goes_on_waiting(engine, submit):
+    first = submit({"takes": ["image:1"]})
+    second = submit({"takes": ["image:1"]}, kind="patient")
+    engine.pause(second.id)
+
+    engine.resume(second.id)
+
+    assert running(engine) == {first.id}
+
+
+def test_one_that_is_cancelled_while_it_waits_makes_way(engine, submit):
+    submit({"shares": ["image:1"]})
+    second = submit({"takes": ["image:1"]}, kind="patient")
+    third = submit({"shares": ["image:1"]}, kind="patient")
+
+    engine.cancel(second.id)
+
+    assert third.id in running(engine)
+    assert engine.get(second.id).failure.code == "cancelled"
+
+
+def test_two_that_let_go_at_once_leave_nobody_waiting(engine, submit):
+    for number in range(ROUNDS):
+        names = [f"image:{number}", f"image:{number + ROUNDS}"]
+        holders = [submit({"takes": [name]}) for name in names]
+        waiting = submit({"takes": names}, kind="patient")
+        claims = [engines.claim(engine, task.id) for task in holders]
+
+        together(
+            [
+                lambda claim=claim: engines.run(engine, claim)
+                for claim in claims
+            ]
+        )
+
+        assert running(engine) == {waiting.id}
+        finish(engine, waiting)
+
+
+def test_those_that_wait_while_others_let_go_are_never_forgotten(
+    engine, submit
+):
+    told = {"takes": ["image:1"]}
+    for _ in range(ROUNDS):
+        claim = engines.claim(engine, submit(told).id)
+
+        together(
+            [
+                lambda claim=claim: engines.run(engine, claim),
+                *[lambda: submit(told, kind="patient")] * 2,
+            ]
+        )
+
+        for _ in range(2):
+            (task_id,) = running(engine)
+            engines.run(engine, engines.claim(engine, task_id))
+        assert held(engine) == []

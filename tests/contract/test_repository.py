@@ -11,6 +11,7 @@ import sqlalchemy as sa
 import glance_tasks as gt
 from glance_tasks import exceptions
 from glance_tasks.persistence import expiry
+from glance_tasks.persistence import listing
 from glance_tasks.persistence import models
 from glance_tasks.persistence import repository
 from tests.support import engines
@@ -139,15 +140,17 @@ def test_a_task_is_invisible_to_whoever_is_not_exactly_its_owner(
 
     with pytest.raises(exceptions.TaskNotFound):
         engine.tasks.get(queued.id, requester)
-    assert engine.tasks.find(requester) == []
+    assert listing.find(engine.database, requester) == []
     with pytest.raises(exceptions.TaskNotFound):
-        engine.tasks.find(requester, marker=queued.id)
+        listing.find(engine.database, requester, marker=queued.id)
 
 
 def test_a_task_is_visible_to_its_owner_and_to_the_operator(engine, queued):
     for requester in (gt.Requester("demo"), None):
         assert engine.tasks.get(queued.id, requester).id == queued.id
-        assert [t.id for t in engine.tasks.find(requester)] == [queued.id]
+        assert [t.id for t in listing.find(engine.database, requester)] == [
+            queued.id
+        ]
 
 
 def test_a_foreign_task_is_missed_in_the_same_words(engine, queued):
@@ -206,7 +209,7 @@ def pages(engine, size, **how):
 
 
 @pytest.mark.parametrize("descending", [True, False])
-@pytest.mark.parametrize("sort_key", repository.SORT_KEYS)
+@pytest.mark.parametrize("sort_key", listing.SORT_KEYS)
 def test_pages_give_every_task_once_in_order(
     engine, many, sort_key, descending
 ):
@@ -243,7 +246,7 @@ def test_a_limit_is_kept(engine, many, limit):
 
 
 def test_no_page_is_longer_than_the_longest(engine, many, monkeypatch):
-    monkeypatch.setattr(repository, "MAX_LIMIT", 5)
+    monkeypatch.setattr(listing, "MAX_LIMIT", 5)
 
     assert len(engine.find(limit=10**6)) == 5
 

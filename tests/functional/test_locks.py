@@ -177,11 +177,11 @@ class Unlucky:
 
 
 def test_what_met_a_deadlock_is_done_anew(engine):
-    work = Unlucky(4)
+    work = Unlucky(9)
 
     engine.database.transact(work)
 
-    assert work.tries == 5
+    assert work.tries == 10
 
 
 def test_what_meets_deadlocks_for_ever_is_given_up(engine):
@@ -190,4 +190,4 @@ def test_what_meets_deadlocks_for_ever_is_given_up(engine):
     with pytest.raises(gt.DatabaseUnreachable):
         engine.database.transact(work)
 
-    assert work.tries == 5
+    assert work.tries == 10

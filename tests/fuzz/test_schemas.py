@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 import pytest
 
 import glance_tasks as gt
-from glance_tasks import engine as gt_engine
 from glance_tasks import exceptions
 from glance_tasks import plugin
 from glance_tasks import schema
+from glance_tasks.persistence import listing as gt_listing
 from glance_tasks_flows import importing
 from tests.support import engines
 from tests.support import fuzzing
@@ -174,7 +174,7 @@ def test_a_submission_is_a_task_or_a_refusal(
 @fuzzing.examples(300)
 @hypothesis.given(
     st.dictionaries(
-        st.sampled_from(gt_engine.FILTERS) | texts, scalars, max_size=3
+        st.sampled_from(gt_listing.FILTERS) | texts, scalars, max_size=3
     ),
     values,
     texts,

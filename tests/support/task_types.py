@@ -216,6 +216,12 @@ class LineTask(gt.TaskType):
         return {"steps": sorted(results)}
 
 
+class PatientTask(LineTask):
+    """Six atoms in a row, once the locks can be had."""
+
+    waits_for_locks = True
+
+
 class ArmsTask(LineTask):
     """Six atoms at once."""
 
@@ -269,6 +275,7 @@ class RefuseImage(gt.Atom):
 
 TYPES = {
     "line": LineTask,
+    "patient": PatientTask,
     "arms": ArmsTask,
     "tries": TriesTask,
     "handed": HandedTask,

@@ -41,11 +41,12 @@ TYPES = BASE | words("context plugin registry schema graph")
 RUN = DATA | STATE | TYPES | words("opts atoms listeners")
 RUNNING = words("engine runner conductor reaper workdir")
 RUNNING |= words(
-    "building drawing placement planning presence receiving recovery"
+    "building controls drawing placement planning presence receiving"
 )
 RUNNING |= words(
-    "collaborators executor offering outcome reporting stopping stores"
+    "collaborators executor offering outcome recovery reporting retention"
 )
+RUNNING |= words("services stopping stores submission waiting")
 RUN |= RUNNING | words("keyring logs secrets temp_urls")
 ALL = RUN | words("adapters views api cmd testing")
 

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is asked of living tasks: columns beside their phase.
+
+Whoever asks writes it down; whoever holds the task reads it twice a second.
+"""
+
+from collections.abc import Collection
+import dataclasses
+
+import sqlalchemy as sa
+
+from glance_tasks import task
+from glance_tasks.persistence import database as db
+from glance_tasks.persistence import models
+
+_TASKS = models.TASKS
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of a task.
+
+    :ivar fence: the number of its last claim
+    """
+
+    fence: int
+    control: task.Control | None
+    note: str | None
+
+
+def asked(database: db.Database, ids: Collection[str]) -> dict[str, Asked]:
+    """Give what is asked of tasks, by their ids.
+
+    :raises DatabaseUnreachable: when the database is away
+    """
+    columns = (_TASKS.c.id, _TASKS.c.fence)
+    query = (
+        sa.select(*columns, _TASKS.c.control, _TASKS.c.control_note)
+        .where(_TASKS.c.id.in_(ids))
+        .where(_TASKS.c.finished_at.is_(None))
+    )
+    with database.read() as connection:
+        return {
+            row.id: Asked(
+                row.fence,
+                row.control and task.Control(row.control),
+                row.control_note,
+            )
+            for row in connection.execute(query)
+        }
+
+
+def ask(
+    connection: sa.Connection,
+    held: task.Task,
+    phase: task.Phase,
+    control: task.Control | None = None,
+    note: str | None = None,
+) -> None:
+    """Write what is asked of a task that the transaction has locked.
+
+    :param phase: that the task shows from now on
+    :param control: None when nothing is to be done any more
+    """
+    connection.execute(
+        sa.update(_TASKS)
+        .where(_TASKS.c.id == held.id)
+        .values(
+            phase=phase.value,
+            control=control and control.value,
+            control_note=note,
+            queue_reason=None,
+            updated_at=models.now(),
+        )
+    )
+
+
+def paused(connection: sa.Connection, held: task.Task) -> bool:
+    """Have a task paused that its holder leaves, if that was asked.
+
+    :param held: as it was claimed
+    :returns: False when it was not asked, or not any more
+    """
+    matched = connection.execute(
+        sa.update(_TASKS)
+        .where(_TASKS.c.id == held.id, _TASKS.c.fence == held.fence)
+        .where(_TASKS.c.phase == task.Phase.PAUSING.value)
+        .values(
+            phase=task.Phase.PAUSED.value,
+            control=None,
+            control_note=None,
+            updated_at=models.now(),
+        )
+    ).rowcount
+    return bool(matched)

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is asked of living tasks, and locks that are waited for.
+
+Revision ID: 0002
+"""
+
+from typing import Any
+
+from alembic import op
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+
+revision = "0002"
+down_revision = "0001"
+
+LONG = sa.Text().with_variant(mysql.LONGTEXT(), "mysql")
+
+
+def upgrade() -> None:
+    """Add the columns."""
+    _add("gt_tasks", sa.Column("control", sa.String(length=8)))
+    _add("gt_tasks", sa.Column("control_note", LONG))
+    _add("gt_tasks", sa.Column("idempotency_key", sa.String(length=255)))
+    granted: sa.Column[bool] = sa.Column(
+        "granted", sa.Boolean(), nullable=False, server_default=sa.true()
+    )
+    _add("gt_locks", granted)
+    op.create_index(
+        "gt_tasks_of_key",
+        "gt_tasks",
+        ["owner", "idempotency_key"],
+        unique=True,
+        if_not_exists=True,
+    )
+
+
+def _add(table: str, column: sa.Column[Any]) -> None:
+    # MariaDB commits each ALTER, and a sync that was cut in between must be
+    # able to go on.
+    there = sa.inspect(op.get_bind()).get_columns(table)
+    if column.name not in {known["name"] for known in there}:
+        op.add_column(table, column)
