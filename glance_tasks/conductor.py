@@ -285,7 +285,11 @@ class Conductor:
         task_id = run.claim.task.id
         try:
             run.flush()
-            left = self._services.controls.leave(run.claim)
+            if run.restarts:
+                self._services.board.lapse(run.claim)
+                left = "left, because it stalled"
+            else:
+                left = self._services.controls.leave(run.claim)
             LOG.info("Task %s: %s", task_id, left)
         except exceptions.DatabaseUnreachable as error:
             LOG.warning("Task %s: could not be given back: %s", task_id, error)
@@ -319,8 +323,18 @@ class Conductor:
         since = time.monotonic()
         asked = control_rows.asked(self._services.database, runs)
         for task_id, run in runs.items():
-            if run.hear(asked.get(task_id), since):
+            answers = run.hear(asked.get(task_id), since)
+            if run.restarts:
+                # It may not leave: then whoever claims it works on copies.
+                self._call(task_id)
+            elif answers:
                 self._renew({task_id: run})
+
+    def _call(self, task_id: str) -> None:
+        board = self._services.board
+        self._services.database.transact(
+            lambda connection: board.call(connection, task_id)
+        )
 
     @staticmethod
     def _report(runs: dict[str, runner.Run]) -> None:
@@ -330,6 +344,7 @@ class Conductor:
 
     def _renew(self, runs: dict[str, runner.Run]) -> None:
         since = time.monotonic()
+        runs = {i: run for i, run in runs.items() if not run.restarts}
         claims = [run.claim for run in runs.values()]
         lost = {
             claim.task.id

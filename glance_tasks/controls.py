@@ -10,8 +10,8 @@ from glance_tasks import boards
 from glance_tasks import exceptions
 from glance_tasks import redaction
 from glance_tasks import retention
-from glance_tasks import stopping
 from glance_tasks import task
+from glance_tasks import verdicts
 from glance_tasks.persistence import controls as rows
 from glance_tasks.persistence import database as db
 from glance_tasks.persistence import events
@@ -146,7 +146,7 @@ class Controls:
             # It is being claimed at this very moment.
             self._call(connection, held, task.Control.CANCEL, note)
             return
-        failure = failures.of_error(stopping.cancelled(note))
+        failure = failures.of_error(verdicts.cancelled(note))
         kept = self._kept.seconds(held.type, failed=True)
         ending = repository.Ending(kept, failure=failure)
         ended = events.now("failed", failure.message, code=failure.code)

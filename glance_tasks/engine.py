@@ -424,4 +424,5 @@ class TaskEngine:
             retention=self._retention,
             max_attempts=conf.max_attempts,
             claim_ttl=conf.claim_ttl,
+            stall_after=conf.stall_after,
         )

@@ -366,6 +366,24 @@ CATALOGUE = (
         True,
     ),
     FailureCode(
+        "deadline_passed",
+        "the task took longer than tasks of its type may",
+        "Retry the task when there is less to do, or ask the operator",
+        True,
+    ),
+    FailureCode(
+        "step_deadline_passed",
+        "one step of the task took longer than it may",
+        "Retry the task; if it happens again, tell the operator its id",
+        True,
+    ),
+    FailureCode(
+        "stalled",
+        "nothing moved for longer than tasks of this type are waited for",
+        "Retry the task; if it happens again, tell the operator its id",
+        True,
+    ),
+    FailureCode(
         "gave_up",
         "the service died again and again while it worked on this task",
         "Retry the task once; if it fails again, tell the operator its id",

@@ -9,7 +9,7 @@ that a change affects the tasks that wait, too.
 
 from oslo_config import cfg
 
-from glance_tasks import planning
+from glance_tasks import choices
 from glance_tasks import registry
 
 
@@ -21,7 +21,7 @@ def labels_of(
     :param type_name: need not be installed here
     :raises ConfigurationError: when ``placement`` is malformed
     """
-    asked = planning.chosen(conf.glance_tasks.placement, type_name)
+    asked = choices.names(conf.glance_tasks.placement, type_name)
     if type_name in types.names():
         asked |= set(types.get(type_name).requires_labels)
     return frozenset(asked)

@@ -18,6 +18,7 @@ import uuid
 from oslo_config import cfg
 
 from glance_tasks import building
+from glance_tasks import choices
 from glance_tasks import context
 from glance_tasks import exceptions
 from glance_tasks import plugin
@@ -28,6 +29,9 @@ from glance_tasks import task
 from glance_tasks.secrets import inputs
 
 _MAX_INPUT_BYTES = 256 * 1024
+
+# A year: what takes longer has no limit.
+_LONGEST_S = 366 * 86400.0
 
 
 def draft(
@@ -145,7 +149,10 @@ def plan(
         "secrets": sorted(secrets),
     }
     planned = dataclasses.replace(
-        drafted, plan=decided, image_id=decided["image_id"]
+        drafted,
+        plan=decided,
+        image_id=decided["image_id"],
+        time_limit=_time_limit(conf, drafted.type, task_type),
     )
     # A graph that cannot be built must not become a task.
     building.build(types, shared, planned)
@@ -236,10 +243,19 @@ def _blaming(whose: str) -> Iterator[None]:
         ) from error
 
 
+def _time_limit(
+    conf: cfg.ConfigOpts, type_name: str, task_type: plugin.TaskType
+) -> int | None:
+    """Give how many seconds the task may take; None is without end."""
+    pairs = conf.glance_tasks.time_limit
+    chosen = choices.numbers("time_limit", pairs, most=_LONGEST_S)
+    return int(chosen.get(type_name, task_type.time_limit or 0)) or None
+
+
 def _checks(
     conf: cfg.ConfigOpts, type_name: str, types: registry.Registry
 ) -> list[str]:
-    names = sorted(chosen(conf.glance_tasks.checks, type_name))
+    names = sorted(choices.names(conf.glance_tasks.checks, type_name))
     try:
         types.checks(names)
     except (exceptions.TaskTypeNotFound, exceptions.BrokenPlugin) as error:
@@ -250,7 +266,7 @@ def _checks(
 def _skipped(
     conf: cfg.ConfigOpts, type_name: str, task_type: plugin.TaskType
 ) -> set[str]:
-    skipped = chosen(conf.glance_tasks.skip_steps, type_name)
+    skipped = choices.names(conf.glance_tasks.skip_steps, type_name)
     unknown = skipped - set(task_type.optional_steps)
     if unknown:
         raise exceptions.ConfigurationError(
@@ -259,23 +275,6 @@ def _skipped(
             f" {', '.join(task_type.optional_steps) or 'none'}"
         )
     return skipped
-
-
-def chosen(pairs: Iterable[str], type_name: str) -> set[str]:
-    """Give what options of the form ``TYPE:NAME`` name for one type.
-
-    :raises ConfigurationError: when one is not of that form
-    """
-    names = set()
-    for pair in pairs:
-        kind, _, name = pair.partition(":")
-        if not (kind and name):
-            raise exceptions.ConfigurationError(
-                f"{pair!r} is not of the form TYPE:NAME"
-            )
-        if kind == type_name:
-            names.add(name)
-    return names
 
 
 def _plain_input(task_input: Mapping[str, Any]) -> dict[str, Any]:

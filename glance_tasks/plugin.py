@@ -170,6 +170,9 @@ class Atom(taskflow_task.Task):  # type: ignore[misc]
         which goes with the task even where reverting fails
     :cvar reads_artifacts: False for an atom that needs what others returned,
         but no file they left: a lost one is not made again for its sake
+    :cvar time_limit: seconds that one execution may take; None is without end
+    :cvar stall_after: seconds without a byte or a step after which its task
+        counts as stalled; None is the option ``stall_after``, 0 never
     :cvar final: whether it does what nothing can undo; a task that fails from
         there on is one that a retry finishes
     """
@@ -179,6 +182,8 @@ class Atom(taskflow_task.Task):  # type: ignore[misc]
     in_work_dir: ClassVar[bool] = False
     reads_artifacts: ClassVar[bool] = True
     final: ClassVar[bool] = False
+    time_limit: ClassVar[float | None] = None
+    stall_after: ClassVar[float | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -244,6 +249,10 @@ class TaskType:
         shows them, and atoms get each as a :class:`ports.Secret`
     :cvar optional_steps: what ``skip_steps`` may leave out
     :cvar engine: ``serial``, or ``parallel`` for graphs with independent arms
+    :cvar time_limit: seconds that a task may take from its first claim on,
+        pauses left out; the option ``time_limit`` has precedence
+    :cvar on_stall: what happens to a task that stalls: ``wait``, ``restart``,
+        which is an attempt, or ``fail`` with the code ``stalled``
     :cvar waits_for_locks: whether a task stays in the queue until it can have
         its locks, instead of being refused
     :cvar requires_labels: that a conductor needs to run it, such as
@@ -258,6 +267,8 @@ class TaskType:
     optional_steps: ClassVar[Sequence[str]] = ()
     engine: ClassVar[Literal["serial", "parallel"]] = "serial"
     waits_for_locks: ClassVar[bool] = False
+    time_limit: ClassVar[int | None] = None
+    on_stall: ClassVar[Literal["wait", "restart", "fail"]] = "wait"
     requires_labels: ClassVar[Sequence[str]] = ()
 
     def plan(self, ctx: context.PlanContext) -> dict[str, Any]:

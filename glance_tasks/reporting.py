@@ -11,6 +11,7 @@ import contextlib
 import datetime
 import math
 import threading
+import time
 from typing import Any
 
 from glance_tasks import exceptions
@@ -69,12 +70,16 @@ class Report:
         self._changed = False
         self._advanced = False
         self._advanced_once = False
+        # By the monotonic clock: since when atoms work, and the last move.
+        self._working: dict[str, float] = {}
+        self._moved = time.monotonic()
 
     # --- from the run --------------------------------------------------------
 
     def step(self, name: str, phase: task.Phase) -> None:
         """Say which atom is at work, and what the task shows meanwhile."""
         with self._lock:
+            self._moved = self._working[name] = time.monotonic()
             self._progress = {
                 "step": name,
                 "done_bytes": 0,
@@ -84,6 +89,12 @@ class Report:
             if phase in task.AT_WORK and task.may_move(self._phase, phase):
                 self._phase = phase
             self._changed = True
+
+    def done(self, name: str) -> None:
+        """Say that an atom is no longer at work."""
+        with self._lock:
+            self._working.pop(name, None)
+            self._moved = time.monotonic()
 
     def append(
         self,
@@ -115,16 +126,35 @@ class Report:
         return redaction.clean(text, _MAX_TEXT, self.hidden)
 
     @property
+    def transferring(self) -> bool:
+        """Whether bytes come from, or go to, far ends."""
+        with self._lock:
+            return self._phase is task.Phase.TRANSFERRING
+
+    @property
     def undoing(self) -> bool:
         """Whether what was done is being undone."""
         with self._lock:
             return self._phase is task.Phase.REVERTING
+
+    def working(self) -> dict[str, float]:
+        """Give for how many seconds each atom is at work."""
+        now = time.monotonic()
+        with self._lock:
+            return {name: now - at for name, at in self._working.items()}
+
+    def idle(self) -> float:
+        """Give for how many seconds no atom has moved."""
+        with self._lock:
+            return time.monotonic() - self._moved
 
     # --- from the atom at work -----------------------------------------------
 
     def bytes(self, done: int, total: int | None) -> None:
         """Report bytes of the atom at work."""
         with self._lock:
+            if done != self._progress.get("done_bytes"):
+                self._moved = time.monotonic()
             self._progress["done_bytes"] = done
             self._progress["total_bytes"] = total
             self._progress["ratio"] = round(done / total, 4) if total else 0.0
@@ -133,6 +163,7 @@ class Report:
     def advanced(self) -> None:
         """Report that the run would not have to begin again."""
         with self._lock:
+            self._moved = time.monotonic()
             self._advanced = self._changed = True
             first, self._advanced_once = not self._advanced_once, True
         if first:

@@ -6,9 +6,11 @@ import dataclasses
 
 from oslo_config import cfg
 
-from glance_tasks import exceptions
+from glance_tasks import choices
 
 _HOUR = 3600.0
+# A hundred years, as of the options for all types.
+_MOST_HOURS = 876000.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,29 +42,13 @@ def configured(conf: cfg.ConfigOpts) -> Retention:
     return Retention(
         success=group.task_time_to_live * _HOUR,
         failure=(group.failure_time_to_live or 0.0) * _HOUR,
-        success_of=_by_type("time_to_live_of", group.time_to_live_of),
-        failure_of=_by_type(
+        success_of=_seconds("time_to_live_of", group.time_to_live_of),
+        failure_of=_seconds(
             "failure_time_to_live_of", group.failure_time_to_live_of
         ),
     )
 
 
-def _by_type(option: str, pairs: Iterable[str]) -> dict[str, float]:
-    """Give seconds by the types' names, from ``TYPE:HOURS``."""
-    found = {}
-    for pair in pairs:
-        name, _, hours = pair.rpartition(":")
-        try:
-            seconds = float(hours) * _HOUR
-        except ValueError:
-            seconds = -1.0
-        if not (name and 0 <= seconds <= _LONGEST):
-            raise exceptions.ConfigurationError(
-                f"{option} has {pair!r}; expected TYPE:HOURS, such as"
-                " import:24"
-            )
-        found[name] = seconds
-    return found
-
-
-_LONGEST = 876000 * _HOUR
+def _seconds(option: str, pairs: Iterable[str]) -> dict[str, float]:
+    hours = choices.numbers(option, pairs, most=_MOST_HOURS)
+    return {name: number * _HOUR for name, number in hours.items()}

@@ -19,8 +19,10 @@ from glance_tasks import outcome
 from glance_tasks import recovery
 from glance_tasks import reporting
 from glance_tasks import services as run_services
+from glance_tasks import stalls
 from glance_tasks import stopping
 from glance_tasks import task
+from glance_tasks import verdicts
 from glance_tasks.listeners import timeline
 from glance_tasks.persistence import checkpoints
 from glance_tasks.persistence import controls as control_rows
@@ -59,6 +61,7 @@ class Run:
         )
         self._backend: checkpoints.CheckpointBackend | None = None
         self._asked: task.Control | None = None
+        self._watch: stalls.Watch | None = None
 
     # --- for other threads ---------------------------------------------------
 
@@ -80,14 +83,31 @@ class Run:
             self.interrupt()
             return False
         self._signal.heard(since)
+        self._judge(late=asked.late)
         if asked.control is self._asked:
             return False
         self._asked = asked.control
         if asked.control is task.Control.CANCEL:
-            self._signal.condemn(stopping.cancelled(asked.note or ""))
+            self._signal.condemn(verdicts.cancelled(asked.note))
         elif asked.control is task.Control.PAUSE and not self._report.undoing:
             self.interrupt()
         return True
+
+    def _judge(self, *, late: bool) -> None:
+        """Look whether the task must not go on."""
+        if late:
+            self._signal.condemn(verdicts.too_late(self._task))
+        if self._watch is None:
+            return
+        if verdict := self._watch.look():
+            self._signal.condemn(verdict)
+        if self._watch.restarts:
+            self.interrupt()
+
+    @property
+    def restarts(self) -> bool:
+        """Whether the run is left because it stalled."""
+        return self._watch is not None and self._watch.restarts
 
     def condemn(self, verdict: exceptions.TaskError) -> None:
         """Make the atom at work, or else the next one, fail with this."""
@@ -125,10 +145,14 @@ class Run:
             self._cannot_build(error)
             return
         if self._task.attempts >= self._services.max_attempts:
-            self._signal.condemn(self._gave_up())
+            self._signal.condemn(
+                verdicts.gave_up(self._services.database, self._task)
+            )
         if self._task.attempts >= 2 * self._services.max_attempts:
             # Not even the undoing gets anywhere.
-            self._abandon(self._gave_up())
+            self._abandon(
+                verdicts.gave_up(self._services.database, self._task)
+            )
             return
         try:
             secrets = self._services.vault.opened(
@@ -136,7 +160,7 @@ class Run:
             )
         except exceptions.SecretsUnavailable as error:
             if self._task.control is task.Control.CANCEL:
-                self._abandon(self._cancelled())
+                self._abandon(verdicts.cancelled(self._task.control_note))
             else:
                 self.set_aside(str(error))
             return
@@ -153,13 +177,14 @@ class Run:
             return False
         self._asked = task.Control.CANCEL
         if self._services.tasks.stored_fingerprint(self._task.id) is None:
-            self._end(failure=failures.of_error(self._cancelled()))
+            self._end(
+                failure=failures.of_error(
+                    verdicts.cancelled(self._task.control_note)
+                )
+            )
             return True
-        self._signal.condemn(self._cancelled())
+        self._signal.condemn(verdicts.cancelled(self._task.control_note))
         return False
-
-    def _cancelled(self) -> exceptions.TaskError:
-        return stopping.cancelled(self._task.control_note or "")
 
     def _abandon(self, verdict: exceptions.TaskError) -> None:
         """End a task whose undoing is impossible."""
@@ -171,13 +196,6 @@ class Run:
         claim = self.claim
         taken = f" after {claim.lapsed} was lost" if claim.lapsed else ""
         return f"by {claim.holder} (claim {self._task.fence}){taken}"
-
-    def _gave_up(self) -> exceptions.TaskError:
-        return exceptions.TaskError(
-            f"the service died {self._task.attempts} times in a row without"
-            " getting any further",
-            code="gave_up",
-        )
 
     def _build(self) -> building.Built:
         services, held = self._services, self._task
@@ -287,7 +305,7 @@ class Run:
             # transient: a cut between TaskFlow's two writes of the injector
             # left a flow that could never be resumed.
             engine.storage.inject(given, transient=True)
-            self._run_engine(engine, detail)
+            self._run_engine(engine, detail, built)
         return detail
 
     def _signal_if_refused_early(self) -> None:
@@ -295,11 +313,18 @@ class Run:
         if self._signal.interrupted and self._backend is not None:
             self._backend.refuse()
 
-    def _run_engine(self, engine: Any, detail: Any) -> None:
+    def _run_engine(
+        self, engine: Any, detail: Any, built: building.Built
+    ) -> None:
         engine.compile()
         engine.prepare()
         atoms = list(engine.compilation.execution_graph.nodes())
         atoms = [a for a in atoms if hasattr(a, "save_as")]
+        self._watch = stalls.Watch(
+            *(self._services.tasks, self._task, self._report),
+            stalls.patience(atoms, self._services.stall_after),
+            on_stall=built.task_type.on_stall,
+        )
         for name in recovery.recover(atoms, engine.storage):
             self._report.append(
                 "artifact_lost",

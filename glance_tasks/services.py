@@ -31,3 +31,4 @@ class Services:
     retention: retention.Retention
     max_attempts: int
     claim_ttl: float
+    stall_after: float

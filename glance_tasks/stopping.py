@@ -8,17 +8,8 @@ import time
 
 from glance_tasks import boards
 from glance_tasks import exceptions
+from glance_tasks import verdicts
 from glance_tasks.persistence import repository
-
-_CANCELLED = "cancelled"
-
-
-def cancelled(note: str) -> exceptions.TaskError:
-    """Give the verdict on a task that was cancelled.
-
-    :param note: by whom, and why
-    """
-    return exceptions.TaskError(f"cancelled {note}", code=_CANCELLED)
 
 
 class RunSignal:
@@ -116,7 +107,7 @@ class RunSignal:
         verdict = self._verdict
         if verdict is None or getattr(self._undoing, "active", False):
             return
-        if not (self._final and verdict.code == _CANCELLED):
+        if not (self._final and verdict.code == verdicts.CANCELLED):
             raise verdict
 
     def wait(self, seconds: float) -> None:

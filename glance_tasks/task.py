@@ -50,6 +50,25 @@ class Control(enum.StrEnum):
     CANCEL = "cancel"
 
 
+class StallReason(enum.StrEnum):
+    """Why a living task does not move."""
+
+    CONDUCTOR_LOST = "conductor_lost"
+    FAR_END_SILENT = "far_end_silent"
+    NO_PROGRESS = "no_progress"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stall:
+    """That nothing moves, as the conductor that works on a task sees it.
+
+    :ivar seconds: for how long
+    """
+
+    seconds: float
+    reason: StallReason
+
+
 #: What an atom may show; the rest is for those who hold the task to say.
 AT_WORK = frozenset({Phase.PROCESSING, Phase.TRANSFERRING, Phase.REVERTING})
 
@@ -270,6 +289,12 @@ class Task:
     :ivar fence: the number of the last claim; it only grows
     :ivar control: what was asked of it and is not done yet
     :ivar control_note: who asked, and why
+    :ivar stalled_since: when it last moved; None while it moves, or need not
+    :ivar stall_reason: why it does not
+    :ivar time_limit: seconds that it may take from its first claim on, without
+        those it is paused
+    :ivar deadline_at: when it is ended that has not ended by then; None before
+        it runs for the first time, or when it may take as long as it likes
     :ivar idempotency_key: chosen by whoever submitted it; an owner's tasks
         have different ones
     """
@@ -298,6 +323,10 @@ class Task:
     control: Control | None = None
     control_note: str | None = None
     idempotency_key: str | None = None
+    stalled_since: datetime.datetime | None = None
+    stall_reason: StallReason | None = None
+    time_limit: int | None = None
+    deadline_at: datetime.datetime | None = None
     started_at: datetime.datetime | None = None
     finished_at: datetime.datetime | None = None
     expires_at: datetime.datetime | None = None

@@ -105,6 +105,9 @@ class Board(Protocol):
         :param task_id: only that one
         """
 
+    def lapse(self, claim: Claim) -> None:
+        """Let go of a task as if its holder had died: that is an attempt."""
+
     def release(self, holder: str) -> int:
         """Let the leases of a conductor lapse that is known to be dead.
 

@@ -20,8 +20,12 @@ from glance_tasks.persistence import repository
 
 _JOBS, _TASKS = models.JOBS, models.TASKS
 
-# The end of a lease whose holder is known to be dead: it cannot thaw.
-_DEAD = 0.0
+# Seconds before a task is claimed again that killed its conductor so often in
+# a row.
+_BACK_OFF = {1: 1.0, 2: 2.0, 3: 4.0, 4: 8.0}
+_LONGEST_S = 16.0
+
+_DIED: dict[str, Any] = {"lease_until": models.now(), "holder_died": True}
 
 # Before every priority there is.
 _FIRST = -(1 << 31)
@@ -106,6 +110,7 @@ class SqlBoard:
         lapsed = (
             sa.select(_JOBS)
             .where(_JOBS.c.state == "held", _JOBS.c.lease_until <= now)
+            .where(_JOBS.c.lease_until + _back_off() <= now)
             .order_by(_JOBS.c.lease_until)
         )
         ready = (
@@ -164,7 +169,7 @@ class SqlBoard:
             holder,
             since,
             lapsed,
-            contested=lapsed is not None and job["lease_until"] > _DEAD,
+            contested=lapsed is not None and not job["holder_died"],
         )
         connection.execute(
             sa.update(_JOBS)
@@ -172,6 +177,7 @@ class SqlBoard:
             .values(
                 state="held",
                 holder=holder,
+                holder_died=False,
                 lease_until=now + ttl,
                 claimed_at=now,
                 fence=claim.task.fence,
@@ -219,6 +225,11 @@ class SqlBoard:
                     else_=_TASKS.c.phase,
                 ),
                 started_at=sa.func.coalesce(_TASKS.c.started_at, now),
+                deadline_at=sa.func.coalesce(
+                    _TASKS.c.deadline_at, now + _TASKS.c.time_limit
+                ),
+                stalled_since=None,
+                stall_reason=None,
                 updated_at=now,
             )
         )
@@ -277,20 +288,37 @@ class SqlBoard:
 
     def release(self, holder: str) -> int:
         """Let the leases of a dead conductor lapse."""
+        theirs = sa.update(_JOBS).where(
+            _JOBS.c.state == "held",
+            _JOBS.c.holder == holder,
+        )
         with self._database.single() as connection:
-            return int(
-                connection.execute(
-                    sa.update(_JOBS)
-                    .where(_JOBS.c.state == "held", _JOBS.c.holder == holder)
-                    .values(lease_until=_DEAD)
-                ).rowcount
-            )
+            return int(connection.execute(theirs.values(_DIED)).rowcount)
+
+    def lapse(self, claim: boards.Claim) -> None:
+        """Let go of a task as if its holder had died."""
+        with self._database.single() as connection:
+            connection.execute(_of(claim).values(_DIED))
 
     def pending(self, but: Collection[str] = ()) -> int:
         """Count the tasks that wait or are held, without those set aside."""
         query = sa.select(sa.func.count()).where(_JOBS.c.state != "waiting")
         with self._database.read() as connection:
             return int(connection.scalar(_without(query, but)) or 0)
+
+
+def _back_off() -> sa.ColumnElement[float]:
+    """Give how long a task is left alone whose holder died.
+
+    None the first time, or where it had moved since the time before.
+    """
+    attempts = (
+        sa.select(_TASKS.c.attempts)
+        .where(_TASKS.c.id == _JOBS.c.task_id)
+        .scalar_subquery()
+    )
+    steps = {0: 0.0, **_BACK_OFF}
+    return sa.case(steps, value=attempts, else_=_LONGEST_S)
 
 
 def _without(query: sa.Select[Any], types: Collection[str]) -> sa.Select[Any]:

@@ -12,11 +12,11 @@ from typing import Any
 
 from oslo_config import cfg
 
+from glance_tasks import choices
 from glance_tasks import engine as task_engine
 from glance_tasks import exceptions
 from glance_tasks import opts
 from glance_tasks import placement
-from glance_tasks import planning
 from glance_tasks import plugin
 from glance_tasks import redaction
 from glance_tasks import registry
@@ -104,7 +104,7 @@ def _choices(
     installed: registry.Registry,
 ) -> Iterator[Finding]:
     """Check what skip_steps and checks say of one type."""
-    chosen = planning.chosen
+    chosen = choices.names
     skipped = chosen(conf.glance_tasks.skip_steps, name)
     for step in sorted(skipped - set(task_type.optional_steps)):
         yield Finding(

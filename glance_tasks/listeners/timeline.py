@@ -24,6 +24,9 @@ class Steps(Protocol):
     def step(self, name: str, phase: task.Phase) -> None:
         """Say which atom is at work."""
 
+    def done(self, name: str) -> None:
+        """Say that an atom is no longer at work."""
+
     def append(
         self,
         kind: str,
@@ -33,6 +36,9 @@ class Steps(Protocol):
         detail: Mapping[str, Any] | None = None,
     ) -> None:
         """Note an event."""
+
+
+_AT_WORK = frozenset({states.RUNNING, states.REVERTING})
 
 
 class TimelineListener(base.Listener):  # type: ignore[misc]
@@ -69,6 +75,8 @@ class TimelineListener(base.Listener):  # type: ignore[misc]
 
     def _task_receiver(self, state: str, details: Mapping[str, Any]) -> None:
         name = details["task_name"]
+        if state not in _AT_WORK:
+            self._report.done(name)
         if state == states.RUNNING:
             self._started(name)
         elif state == states.SUCCESS:

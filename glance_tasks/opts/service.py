@@ -110,6 +110,26 @@ ENGINE: list[cfg.Opt] = [
         " saved do not count.",
     ),
     cfg.FloatOpt(
+        "stall_after",
+        default=300.0,
+        min=0.0,
+        max=86400.0,
+        help="Seconds without a byte or a step after which a task that is"
+        " worked on counts as stalled, unless the step says otherwise; 0 is"
+        " never. What happens then is for the task's type to say: most only"
+        " show it.",
+    ),
+    cfg.MultiOpt(
+        "time_limit",
+        item_type=types.String(),
+        default=[],
+        help="Seconds that tasks of a type may take from their first run on,"
+        " as TYPE:SECONDS, such as import:86400; may be given several times."
+        " Pauses do not count. One that takes longer is undone and fails as"
+        " 'deadline_passed'; 0 is without end. Tasks already submitted keep"
+        " theirs.",
+    ),
+    cfg.FloatOpt(
         "task_time_to_live",
         default=48.0,
         min=0.0,

@@ -6,6 +6,7 @@ Whoever asks writes it down; whoever holds the task reads it twice a second.
 
 from collections.abc import Collection
 import dataclasses
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -21,11 +22,13 @@ class Asked:
     """What is asked of a task.
 
     :ivar fence: the number of its last claim
+    :ivar late: whether its deadline has passed
     """
 
     fence: int
     control: task.Control | None
     note: str | None
+    late: bool
 
 
 def asked(database: db.Database, ids: Collection[str]) -> dict[str, Asked]:
@@ -33,9 +36,10 @@ def asked(database: db.Database, ids: Collection[str]) -> dict[str, Asked]:
 
     :raises DatabaseUnreachable: when the database is away
     """
-    columns = (_TASKS.c.id, _TASKS.c.fence)
+    late = sa.func.coalesce(_TASKS.c.deadline_at <= models.now(), sa.false())
     query = (
-        sa.select(*columns, _TASKS.c.control, _TASKS.c.control_note)
+        sa.select(_TASKS.c.id, _TASKS.c.fence, late.label("late"))
+        .add_columns(_TASKS.c.control, _TASKS.c.control_note)
         .where(_TASKS.c.id.in_(ids))
         .where(_TASKS.c.finished_at.is_(None))
     )
@@ -45,6 +49,7 @@ def asked(database: db.Database, ids: Collection[str]) -> dict[str, Asked]:
                 row.fence,
                 row.control and task.Control(row.control),
                 row.control_note,
+                bool(row.late),
             )
             for row in connection.execute(query)
         }
@@ -69,10 +74,23 @@ def ask(
             phase=phase.value,
             control=control and control.value,
             control_note=note,
-            queue_reason=None,
             updated_at=models.now(),
+            **_clock(phase),
         )
     )
+
+
+def _clock(phase: task.Phase) -> dict[str, Any]:
+    """Give what stops a task's clock while it is paused."""
+    now, stopped = models.now(), _TASKS.c.paused_at
+    if phase is task.Phase.PAUSED:
+        return {"paused_at": now, "stalled_since": None, "stall_reason": None}
+    # The deadline first: MariaDB sees in it what was set before.
+    return {
+        "deadline_at": _TASKS.c.deadline_at
+        + sa.func.coalesce(now - stopped, 0.0),
+        "paused_at": None,
+    }
 
 
 def paused(connection: sa.Connection, held: task.Task) -> bool:
@@ -90,6 +108,7 @@ def paused(connection: sa.Connection, held: task.Task) -> bool:
             control=None,
             control_note=None,
             updated_at=models.now(),
+            **_clock(task.Phase.PAUSED),
         )
     ).rowcount
     return bool(matched)

@@ -52,7 +52,9 @@ def find(
     if marker is not None:
         repository.check_id(marker)
     columns = [c for c in _TASKS.c if c.name not in _HEAVY]
-    query = repository.visible(sa.select(*columns), requester)
+    query = repository.visible(
+        sa.select(*columns, repository.LOST_SINCE), requester
+    )
     for name, value in (filters or {}).items():
         query = query.where(_TASKS.c[name] == value)
     order = _order(sort_key)

@@ -78,6 +78,11 @@ TASKS = sa.Table(
     sa.Column("control", sa.String(8)),
     sa.Column("control_note", LONG),
     sa.Column("idempotency_key", NAME),
+    sa.Column("time_limit", sa.Integer),
+    sa.Column("deadline_at", WHEN),
+    sa.Column("paused_at", WHEN),
+    sa.Column("stalled_since", WHEN),
+    sa.Column("stall_reason", sa.String(32)),
     sa.Column("created_at", WHEN, nullable=False),
     sa.Column("updated_at", WHEN, nullable=False),
     sa.Column("advanced_at", WHEN),
@@ -121,6 +126,10 @@ JOBS = sa.Table(
     sa.Column("sequence", WHEN, nullable=False),
     sa.Column("not_before", WHEN, nullable=False),
     sa.Column("holder", NAME),
+    # Known to be dead: it cannot thaw.
+    sa.Column(
+        "holder_died", sa.Boolean, nullable=False, server_default=sa.false()
+    ),
     sa.Column("lease_until", WHEN),
     sa.Column("claimed_at", WHEN),
     sa.Column("fence", sa.BigInteger),

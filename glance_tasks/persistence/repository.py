@@ -82,6 +82,7 @@ class TaskRepository:
             "progress": "{}",
             "idempotency_key": new.idempotency_key,
             "queue_reason": queue_reason,
+            "time_limit": new.time_limit,
             "priority": new.priority,
             "fence": new.fence,
             "created_at": now,
@@ -106,7 +107,7 @@ class TaskRepository:
         :raises TaskNotFound: when there is none the requester may see
         """
         check_id(task_id)
-        query = visible(sa.select(_TASKS), requester)
+        query = visible(sa.select(_TASKS, LOST_SINCE), requester)
         with self._database.read() as connection:
             row = (
                 connection.execute(query.where(_TASKS.c.id == task_id))
@@ -171,6 +172,20 @@ class TaskRepository:
             connection.execute(
                 _held(task_id, fence).values(
                     queue_reason=reason, updated_at=models.now()
+                )
+            )
+
+    def set_stall(
+        self, task_id: str, fence: int, stall: task.Stall | None
+    ) -> None:
+        """Say since when and why the task does not move, or that it does."""
+        now = models.now()
+        with self._database.single() as connection:
+            connection.execute(
+                _held(task_id, fence).values(
+                    stalled_since=now - stall.seconds if stall else None,
+                    stall_reason=stall.reason.value if stall else None,
+                    updated_at=now,
                 )
             )
 
@@ -258,6 +273,8 @@ class TaskRepository:
             "queue_reason": None,
             "control": None,
             "control_note": None,
+            "stalled_since": None,
+            "stall_reason": None,
             "finished_at": now,
             "updated_at": now,
             "expires_at": now + ending.time_to_live,
@@ -277,9 +294,23 @@ class TaskRepository:
         return bool(matched)
 
 
+#: When the lease ended of whoever holds a task; null while it lasts.
+LOST_SINCE = (
+    sa.select(models.JOBS.c.lease_until)
+    .where(models.JOBS.c.task_id == _TASKS.c.id)
+    .where(models.JOBS.c.state == "held")
+    .where(models.JOBS.c.lease_until <= models.now())
+    .scalar_subquery()
+    .label("lost_since")
+)
+
+
 def snapshot(row: Mapping[str, Any]) -> task.Task:
     """Make a task of a row; what a list leaves out is empty."""
     failure = _json(row.get("failure"))
+    lost, stall = row.get("lost_since"), row["stall_reason"]
+    if lost is not None:
+        stall = task.StallReason.CONDUCTOR_LOST
     return task.Task(
         id=row["id"],
         type=row["type"],
@@ -303,6 +334,12 @@ def snapshot(row: Mapping[str, Any]) -> task.Task:
         control=row["control"] and task.Control(row["control"]),
         control_note=row["control_note"],
         idempotency_key=row["idempotency_key"],
+        stalled_since=_maybe_moment(
+            row["stalled_since"] if lost is None else lost
+        ),
+        stall_reason=stall and task.StallReason(stall),
+        time_limit=row["time_limit"],
+        deadline_at=_maybe_moment(row["deadline_at"]),
         created_at=events.moment(row["created_at"]),
         updated_at=events.moment(row["updated_at"]),
         started_at=_maybe_moment(row["started_at"]),

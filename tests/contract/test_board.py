@@ -354,6 +354,32 @@ def test_each_lapse_without_a_move_counts(engine, submit):
     assert attempts_after(engine, idle, idle, idle) == 3
 
 
+def lapse_ago(engine, seconds):
+    with engine.database.write() as connection:
+        connection.execute(
+            sa.update(models.JOBS).values(lease_until=models.now() - seconds)
+        )
+
+
+def test_what_kills_again_and_again_is_left_alone_for_longer(
+    engine, board, submit
+):
+    submit()
+    board.claim("mortal", 600)
+    waits = []
+    for _ in range(7):
+        waits.append(
+            next(
+                seconds
+                for seconds in (0.0, 0.9, 1.9, 3.9, 7.9, 15.9, 31.9)
+                if lapse_ago(engine, seconds)
+                or board.claim("next", 600) is not None
+            )
+        )
+
+    assert waits == [0.0, 1.9, 3.9, 7.9, 15.9, 31.9, 31.9]
+
+
 def test_a_checkpoint_begins_the_count_anew(engine, board, world):
     engine.submit("line", world.given(die_at="step-2"))
 

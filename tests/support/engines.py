@@ -125,12 +125,12 @@ def die(engine: gt.TaskEngine) -> None:
 
 
 def lapse(engine: gt.TaskEngine) -> None:
-    """Let every lease lapse, as time would."""
+    """Let every lease lapse, as an hour would."""
     with engine.database.write() as connection:
         connection.execute(
             sa.update(models.JOBS)
             .where(models.JOBS.c.state == "held")
-            .values(lease_until=models.now() - 1)
+            .values(lease_until=models.now() - 3600)
         )
 
 

@@ -46,7 +46,9 @@ RUNNING |= words(
 RUNNING |= words(
     "collaborators executor offering outcome recovery reporting retention"
 )
-RUNNING |= words("services stopping stores submission waiting")
+RUNNING |= words(
+    "choices services stalls stopping stores submission verdicts waiting"
+)
 RUN |= RUNNING | words("keyring logs secrets temp_urls")
 ALL = RUN | words("adapters views api cmd testing")
 

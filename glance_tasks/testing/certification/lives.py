@@ -97,7 +97,7 @@ def lapse(engine: task_engine.TaskEngine) -> None:
         connection.execute(
             sa.update(models.JOBS)
             .where(models.JOBS.c.state == "held")
-            .values(lease_until=models.now() - 1)
+            .values(lease_until=models.now() - 3600)
         )
     engine.board.wake(0)
 

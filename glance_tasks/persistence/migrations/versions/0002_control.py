@@ -21,10 +21,18 @@ def upgrade() -> None:
     _add("gt_tasks", sa.Column("control", sa.String(length=8)))
     _add("gt_tasks", sa.Column("control_note", LONG))
     _add("gt_tasks", sa.Column("idempotency_key", sa.String(length=255)))
+    _add("gt_tasks", sa.Column("time_limit", sa.Integer()))
+    for name in ("deadline_at", "paused_at", "stalled_since"):
+        _add("gt_tasks", sa.Column(name, sa.Double()))
+    _add("gt_tasks", sa.Column("stall_reason", sa.String(length=32)))
     granted: sa.Column[bool] = sa.Column(
         "granted", sa.Boolean(), nullable=False, server_default=sa.true()
     )
     _add("gt_locks", granted)
+    died: sa.Column[bool] = sa.Column(
+        "holder_died", sa.Boolean(), nullable=False, server_default=sa.false()
+    )
+    _add("gt_jobs", died)
     op.create_index(
         "gt_tasks_of_key",
         "gt_tasks",
