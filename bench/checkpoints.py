@@ -29,6 +29,7 @@ import glance_tasks
 from glance_tasks import conductor
 from glance_tasks.persistence import checkpoints
 from glance_tasks.persistence import database as db
+from glance_tasks.persistence import flows
 
 ATOMS = 6
 #: Flows a round, and rounds that are counted; the first warms up.
@@ -110,8 +111,7 @@ def ours(url: str, folder: str) -> Callable[[], object]:
             engine.database,
             held.id,
             held.fence,
-            fingerprint="six",
-            type_version="1.0",
+            flow=flows.StoredFlow("six", "1.0", None),
             keep_running=False,
         )
         with contextlib.closing(backend):

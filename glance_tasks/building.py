@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping
 import dataclasses
+import json
 import pathlib
 from typing import Any
 from typing import cast
@@ -19,6 +20,7 @@ from glance_tasks import ports
 from glance_tasks import registry
 from glance_tasks import schema
 from glance_tasks import task
+from glance_tasks.persistence import flows
 
 #: The name under which a task's result is checkpointed.
 RESULT = "task_result"
@@ -59,6 +61,15 @@ class Built:
     def type_version(self) -> str:
         """The version of the task type, ``major.minor``."""
         return ".".join(str(part) for part in self.task_type.version)
+
+    @property
+    def stored(self) -> flows.StoredFlow:
+        """What is kept of it, to be compared by later runs."""
+        return flows.StoredFlow(
+            self.graph.fingerprint,
+            self.type_version,
+            json.dumps(graph.shape(self.graph)),
+        )
 
 
 class CheckResult(plugin.Atom):

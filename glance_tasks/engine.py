@@ -15,16 +15,17 @@ from typing import BinaryIO
 from oslo_config import cfg
 
 from glance_tasks import boards
+from glance_tasks import building
 from glance_tasks import collaborators
 from glance_tasks import conductor
 from glance_tasks import controls
 from glance_tasks import drawing
 from glance_tasks import exceptions
 from glance_tasks import graph
-from glance_tasks import offering
 from glance_tasks import opts
 from glance_tasks import planning
 from glance_tasks import ports
+from glance_tasks import reading
 from glance_tasks import receiving
 from glance_tasks import registry
 from glance_tasks import retention
@@ -32,12 +33,9 @@ from glance_tasks import services as run_services
 from glance_tasks import stores as image_stores
 from glance_tasks import submission
 from glance_tasks import task
-from glance_tasks import waiting
 from glance_tasks import workdir
 from glance_tasks.boards import sql as sql_board
 from glance_tasks.persistence import database as db
-from glance_tasks.persistence import events
-from glance_tasks.persistence import listing
 from glance_tasks.persistence import migrations
 from glance_tasks.persistence import repository
 from glance_tasks.secrets import vault
@@ -50,7 +48,7 @@ MAX_PRIORITY = 1_000_000
 _AGAIN_S = 5.0
 
 
-class TaskEngine:
+class TaskEngine(reading.TaskReader):
     """Tasks of one configuration; safe to share between threads.
 
     There is no global state: several engines with different configurations
@@ -151,6 +149,7 @@ class TaskEngine:
         requester: task.Requester | None = None,
         priority: int = 0,
         idempotency_key: str | None = None,
+        parent_id: str | None = None,
     ) -> task.Task:
         """Take a task on: checked, planned and durable when this returns.
 
@@ -160,7 +159,9 @@ class TaskEngine:
         :param idempotency_key: at most 255 characters; the same one with the
             same type and input gives the task that there is already, until
             that is reaped
+        :param parent_id: of the task that this one is a part of
         :raises InvalidInput: with a pointer to each field that does not fit
+        :raises TaskNotFound: when the parent is none the requester may see
         :raises TaskTypeNotFound: when no such type is installed
         :raises BrokenPlugin: when the type cannot be used
         :raises SecretsUnavailable: when its secrets cannot be kept
@@ -177,7 +178,10 @@ class TaskEngine:
         if faults:
             raise exceptions.InvalidInput(faults)
         draft = dataclasses.replace(
-            draft, priority=priority, idempotency_key=idempotency_key
+            draft,
+            priority=priority,
+            idempotency_key=idempotency_key,
+            parent_id=parent_id and self.get(parent_id, requester).id,
         )
         return self._submitter.submit(draft, requester)
 
@@ -295,86 +299,7 @@ class TaskEngine:
         """
         return self.staging.staged(self.tasks.get(task_id, requester).id)
 
-    # --- reading -------------------------------------------------------------
-
-    def get(
-        self, task_id: str, requester: task.Requester | None = None
-    ) -> task.Task:
-        """Give a task.
-
-        :raises TaskNotFound: when there is none the requester may see
-        """
-        return self.tasks.get(task_id, requester)
-
-    def find(
-        self,
-        requester: task.Requester | None = None,
-        *,
-        filters: Mapping[str, str] | None = None,
-        limit: int = 25,
-        marker: str | None = None,
-        sort_key: str = "created_at",
-        descending: bool = True,
-    ) -> list[task.Task]:
-        """List tasks, newest first, without input, plan, result and message.
-
-        :param filters: exact values of type, status, image_id, owner,
-            request_id or retry_of
-        :param limit: at most 1000
-        :param marker: the id of the last task of the page before
-        :raises InvalidInput: for a filter, limit or sort key there is not
-        :raises TaskNotFound: when the marker is none the requester may see
-        """
-        return listing.find(
-            self.database,
-            requester,
-            filters=filters,
-            limit=limit,
-            marker=marker,
-            sort_key=sort_key,
-            descending=descending,
-        )
-
-    def events(
-        self, task_id: str, requester: task.Requester | None = None
-    ) -> list[events.Event]:
-        """Give a task's timeline, oldest first; details for the operator.
-
-        :raises TaskNotFound: when there is none the requester may see
-        """
-        self.tasks.get(task_id, requester)
-        found = events.of_task(self.database, task_id)
-        if requester is None:
-            return found
-        return [dataclasses.replace(event, detail=None) for event in found]
-
-    def offered(self, task_id: str, signature: str) -> offering.Offered:
-        """Give what a task offers by a temporary URL, ready to be read.
-
-        :param signature: of the address
-        :raises TaskNotFound: when there is none, it has expired, or the
-            signature is another; nobody can tell which
-        :raises StoreError: when the store does not give it
-        """
-        return offering.opened(
-            self.tasks, self.temp_urls, self.store, task_id, signature
-        )
-
-    def wait(
-        self,
-        task_id: str,
-        timeout: float | None = None,
-        requester: task.Requester | None = None,
-    ) -> task.Task:
-        """Give the task once it has ended.
-
-        :param timeout: seconds; None waits for ever
-        :raises TimeoutError: when it has not ended by then
-        :raises TaskNotFound: when there is none the requester may see
-        """
-        return waiting.until_ended(
-            functools.partial(self.tasks.get, task_id, requester), timeout
-        )
+    # --- graphs --------------------------------------------------------------
 
     def draw(
         self, type_name: str, task_input: Mapping[str, Any] | None = None
@@ -388,6 +313,14 @@ class TaskEngine:
         return drawing.drawn(
             self.registry, self._shared, self.conf, type_name, task_input
         )
+
+    def build(self, found: task.Task) -> building.Built:
+        """Give the flow that this task would run now; nothing is executed.
+
+        :raises TaskTypeNotFound: when its type is not installed
+        :raises BrokenPlugin: when its type cannot be used
+        """
+        return building.build(self.registry, self._shared, found)
 
     # --- running -------------------------------------------------------------
 

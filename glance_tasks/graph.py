@@ -16,6 +16,9 @@ from taskflow.exceptions import TaskFlowException
 from glance_tasks import exceptions
 from glance_tasks import plugin
 
+# TaskFlow's default, of atoms that do not say.
+_FIRST = "1.0"
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Node:
@@ -32,6 +35,7 @@ class Node:
     requires: tuple[str, ...]
     provides: tuple[str, ...]
     leaves: bool = False
+    version: str = _FIRST
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,15 +54,22 @@ class Graph:
     @property
     def fingerprint(self) -> str:
         """A digest that changes when the graph does, never otherwise."""
-        shape = {
-            "nodes": sorted(
-                (node.name, node.kind, node.requires, node.provides)
-                for node in self.nodes
-            ),
-            "edges": sorted(self.edges),
-        }
-        text = json.dumps(shape, sort_keys=True)
+        text = json.dumps(shape(self), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def shape(graph: Graph) -> dict[str, Any]:
+    """Give what of a graph a resumed task depends on, as JSON has it."""
+    nodes = [
+        [
+            *(node.name, node.kind, list(node.requires), list(node.provides)),
+            # Left out where it is the first, as it always was.
+            *([node.version] if node.version != _FIRST else []),
+        ]
+        for node in graph.nodes
+    ]
+    edges = [list(edge) for edge in graph.edges]
+    return {"nodes": sorted(nodes), "edges": sorted(edges)}
 
 
 def of_flow(flow: taskflow_flow.Flow) -> Graph:
@@ -128,6 +139,7 @@ def _node(atom: Any) -> Node:
         requires=tuple(sorted(atom.requires)),
         provides=tuple(sorted(atom.provides)),
         leaves=leaves,
+        version=".".join(str(part) for part in atom.version),
     )
 
 

@@ -170,6 +170,8 @@ class Atom(taskflow_task.Task):  # type: ignore[misc]
         which goes with the task even where reverting fails
     :cvar reads_artifacts: False for an atom that needs what others returned,
         but no file they left: a lost one is not made again for its sake
+    :cvar version: ``(major, minor)`` of what it does; a task that runs does
+        not go on with another one
     :cvar time_limit: seconds that one execution may take; None is without end
     :cvar stall_after: seconds without a byte or a step after which its task
         counts as stalled; None is the option ``stall_after``, 0 never
@@ -178,6 +180,7 @@ class Atom(taskflow_task.Task):  # type: ignore[misc]
     """
 
     behaviour: ClassVar[Behaviour]
+    version: tuple[int, int] = (1, 0)
     phase: ClassVar[task.Phase] = task.Phase.PROCESSING
     in_work_dir: ClassVar[bool] = False
     reads_artifacts: ClassVar[bool] = True
@@ -208,6 +211,8 @@ class Atom(taskflow_task.Task):  # type: ignore[misc]
         """
         self.ctx = ctx
         super().__init__(name=name or type(self).__name__, **kwargs)
+        # TaskFlow's constructor sets its default.
+        self.version = type(self).version
 
     @property
     def run(self) -> context.BuildContext:
@@ -242,7 +247,7 @@ class TaskType:
 
     :cvar api: the contract it was written for
     :cvar version: ``(major, minor)``; raise the major one when running tasks
-        can no longer be resumed
+        can no longer be resumed: they wait for the release they began with
     :cvar input_schema: JSON Schema (2020-12) of the input
     :cvar result_schema: JSON Schema of what :meth:`result` gives
     :cvar secret_inputs: top-level keys of the input that are secret: no task
@@ -251,6 +256,8 @@ class TaskType:
     :cvar engine: ``serial``, or ``parallel`` for graphs with independent arms
     :cvar time_limit: seconds that a task may take from its first claim on,
         pauses left out; the option ``time_limit`` has precedence
+    :cvar renamed_atoms: old names of atoms to those that :meth:`build` gives
+        them now; tasks that began with the old ones go on
     :cvar on_stall: what happens to a task that stalls: ``wait``, ``restart``,
         which is an attempt, or ``fail`` with the code ``stalled``
     :cvar waits_for_locks: whether a task stays in the queue until it can have
@@ -268,6 +275,7 @@ class TaskType:
     engine: ClassVar[Literal["serial", "parallel"]] = "serial"
     waits_for_locks: ClassVar[bool] = False
     time_limit: ClassVar[int | None] = None
+    renamed_atoms: ClassVar[Mapping[str, str]] = {}
     on_stall: ClassVar[Literal["wait", "restart", "fail"]] = "wait"
     requires_labels: ClassVar[Sequence[str]] = ()
 

@@ -22,11 +22,13 @@ from glance_tasks import services as run_services
 from glance_tasks import stalls
 from glance_tasks import stopping
 from glance_tasks import task
+from glance_tasks import upgrades
 from glance_tasks import verdicts
 from glance_tasks.listeners import timeline
 from glance_tasks.persistence import checkpoints
 from glance_tasks.persistence import controls as control_rows
 from glance_tasks.persistence import failures
+from glance_tasks.persistence import flows
 from glance_tasks.persistence import repository
 
 LOG = logging.getLogger(__name__)
@@ -176,7 +178,7 @@ class Run:
         if self._task.control is not task.Control.CANCEL:
             return False
         self._asked = task.Control.CANCEL
-        if self._services.tasks.stored_fingerprint(self._task.id) is None:
+        if not self._began():
             self._end(
                 failure=failures.of_error(
                     verdicts.cancelled(self._task.control_note)
@@ -217,21 +219,20 @@ class Run:
             fence=self._fence,
             hidden=self._report.hidden,
         )
-        stored = services.tasks.stored_fingerprint(held.id)
-        if stored not in (None, built.graph.fingerprint):
-            raise exceptions.GraphChanged(
-                f"the task type {held.type!r} now builds another graph than"
-                f" the one this task began with; it waits for a release that"
-                " builds the old one"
-            )
+        said = upgrades.prepare(services.database, held, built)
+        if said is not None:
+            self._report.append("upgraded", said)
         return built
+
+    def _began(self) -> bool:
+        database = self._services.database
+        return flows.of_task(database, self._task.id) is not None
 
     def _cannot_build(self, error: Exception) -> None:
         """Fail a task that never ran; keep one that did until it can."""
         held = self._task
-        began = self._services.tasks.stored_fingerprint(held.id) is not None
         missing = isinstance(error, exceptions.TaskTypeNotFound)
-        if began or missing:
+        if missing or self._began():
             self.set_aside(str(error))
             return
         LOG.warning("Task %s cannot run: %s", held.id, error)
@@ -266,8 +267,7 @@ class Run:
             self._services.database,
             self._task.id,
             self._task.fence,
-            fingerprint=built.graph.fingerprint,
-            type_version=built.type_version,
+            flow=built.stored,
             keep_running=parallel,
             reduce=self._report.reduce,
         )

@@ -284,6 +284,7 @@ class Task:
     :ivar result: None unless ``status`` is success
     :ivar message: None unless ``status`` is failure
     :ivar plan: what was decided at submit: ids, steps, limits; JSON
+    :ivar parent_id: the task that this one is a part of, if any
     :ivar queue_reason: why a queued task does not run, None when it may
     :ivar attempts: lapsed leases in a row during which nothing moved
     :ivar fence: the number of the last claim; it only grows
@@ -316,6 +317,7 @@ class Task:
     user_id: str | None = None
     request_id: str | None = None
     retry_of: str | None = None
+    parent_id: str | None = None
     queue_reason: str | None = None
     priority: int = 0
     attempts: int = 0

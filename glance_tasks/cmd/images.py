@@ -8,6 +8,7 @@ from typing import Any
 from glance_tasks import locations
 from glance_tasks import ports
 from glance_tasks.cmd import answers
+from glance_tasks.views import nova
 
 
 class ImageList(answers.ListAnswer):
@@ -85,3 +86,50 @@ class ImageUndelete(_OneImage):
         catalogue = self.engine().catalogue
         image = catalogue.change_locations(parsed_args.id, locations.undelete)
         return self.shown(image, parsed_args)
+
+
+class ImageActions(answers.ListAnswer):
+    """List what was done with an image, newest first."""
+
+    def get_parser(self, prog_name: str) -> Any:
+        """Take the image's id."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "id", help="id of the image, which may be gone by now"
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+        """Give a row for each."""
+        found = nova.NovaView(self.engine()).actions(parsed_args.id)
+        names = [field.name for field in dataclasses.fields(nova.Action)]
+        names.remove("image_id")
+        return names, [
+            tuple(
+                answers.value(getattr(one, name), parsed_args.formatter)
+                for name in names
+            )
+            for one in found
+        ]
+
+
+class ImageFaults(answers.ListAnswer):
+    """Show why the last thing done with an image failed, if it did."""
+
+    def get_parser(self, prog_name: str) -> Any:
+        """Take the image's id."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "id", help="id of the image, which may be gone by now"
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> Any:
+        """Give a row, or none."""
+        fault = nova.NovaView(self.engine()).latest_fault(parsed_args.id)
+        names = [field.name for field in dataclasses.fields(nova.Fault)]
+        rows = [] if fault is None else [dataclasses.astuple(fault)]
+        return names, [
+            tuple(answers.value(cell, parsed_args.formatter) for cell in row)
+            for row in rows
+        ]

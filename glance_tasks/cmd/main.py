@@ -28,6 +28,7 @@ from glance_tasks.cmd import images
 from glance_tasks.cmd import secrets
 from glance_tasks.cmd import tasks
 from glance_tasks.cmd import types
+from glance_tasks.cmd import upgrades
 
 _COMMANDS: dict[str, Any] = {
     "type list": types.TypeList,
@@ -49,10 +50,13 @@ _COMMANDS: dict[str, Any] = {
     "image list": images.ImageList,
     "image show": images.ImageShow,
     "image content": contents.ImageContent,
+    "image actions": images.ImageActions,
+    "image faults": images.ImageFaults,
     "image undelete": images.ImageUndelete,
     "certify": certify.Certify,
     "reap": conductors.Reap,
     "doctor": doctor.Doctor,
+    "upgrade check": upgrades.UpgradeCheck,
     "db sync": databases.DbSync,
     "db version": databases.DbVersion,
     "db check": databases.DbCheck,

@@ -10,6 +10,7 @@ over its successor on PostgreSQL.
 
 from collections.abc import Callable
 from collections.abc import Iterator
+import dataclasses
 import json
 import logging
 import threading
@@ -24,6 +25,7 @@ from taskflow.persistence import models as taskflow_models
 from glance_tasks import exceptions
 from glance_tasks.persistence import database as db
 from glance_tasks.persistence import failures
+from glance_tasks.persistence import flows
 from glance_tasks.persistence import models
 
 LOG = logging.getLogger(__name__)
@@ -82,13 +84,13 @@ class CheckpointBackend(base.Backend):  # type: ignore[misc]
         task_id: str,
         fence: int,
         *,
-        fingerprint: str,
-        type_version: str,
+        flow: flows.StoredFlow,
         keep_running: bool,
         reduce: Reduce = failures.reduce,
     ) -> None:
         """Serve the run that holds ``fence``.
 
+        :param flow: what is written of the flow at its first run
         :param reduce: makes a scrubbed record of a failure
         :param keep_running: whether the state RUNNING is written; a parallel
             engine needs it, because an atom can be at work when another fails
@@ -97,8 +99,7 @@ class CheckpointBackend(base.Backend):  # type: ignore[misc]
         self.database = database
         self.task_id = task_id
         self.fence = fence
-        self._fingerprint = fingerprint
-        self._type_version = type_version
+        self._flow = flow
         self._keep_running = keep_running
         self._reduce = reduce
         self._refused = threading.Event()
@@ -200,8 +201,7 @@ class CheckpointBackend(base.Backend):  # type: ignore[misc]
             "task_id": self.task_id,
             "name": detail.name,
             "state": None,
-            "fingerprint": self._fingerprint,
-            "type_version": self._type_version,
+            **dataclasses.asdict(self._flow),
             "fence": self.fence,
         }
         self._check()

@@ -17,7 +17,10 @@ from glance_tasks.persistence import repository
 MAX_LIMIT = 1000
 
 #: What find() can filter by.
-FILTERS = ("type", "status", "image_id", "owner", "request_id", "retry_of")
+FILTERS = (
+    *("type", "status", "image_id", "owner", "request_id", "retry_of"),
+    "parent_id",
+)
 
 _HEAVY = ("input", "result", "message", "failure", "plan")
 SORT_KEYS = (
@@ -51,10 +54,7 @@ def find(
     _check_page(filters or {}, limit, sort_key)
     if marker is not None:
         repository.check_id(marker)
-    columns = [c for c in _TASKS.c if c.name not in _HEAVY]
-    query = repository.visible(
-        sa.select(*columns, repository.LOST_SINCE), requester
-    )
+    query = repository.visible(_light(), requester)
     for name, value in (filters or {}).items():
         query = query.where(_TASKS.c[name] == value)
     order = _order(sort_key)
@@ -68,6 +68,32 @@ def find(
         ).limit(min(limit, MAX_LIMIT))
         rows = connection.execute(query).mappings().all()
     return [repository.snapshot(row) for row in rows]
+
+
+def holders(
+    database: db.Database,
+    resource: str,
+    requester: task.Requester | None = None,
+) -> list[task.Task]:
+    """Give the living tasks that have locks on a resource, oldest first.
+
+    :param resource: kind and id, such as ``image:UUID``
+    """
+    theirs = sa.select(models.LOCKS.c.task_id).where(
+        models.LOCKS.c.resource == resource
+    )
+    query = repository.visible(_light(), requester)
+    query = query.where(_TASKS.c.id.in_(theirs)).order_by(
+        *_order("created_at")
+    )
+    with database.read() as connection:
+        rows = connection.execute(query).mappings().all()
+    return [repository.snapshot(row) for row in rows]
+
+
+def _light() -> sa.Select[Any]:
+    columns = [c for c in _TASKS.c if c.name not in _HEAVY]
+    return sa.select(*columns, repository.LOST_SINCE)
 
 
 def _after(

@@ -81,6 +81,7 @@ class TaskRepository:
             "plan": json.dumps(dict(new.plan)),
             "progress": "{}",
             "idempotency_key": new.idempotency_key,
+            "parent_id": new.parent_id,
             "queue_reason": queue_reason,
             "time_limit": new.time_limit,
             "priority": new.priority,
@@ -154,15 +155,6 @@ class TaskRepository:
         query = sa.select(_TASKS.c.fence).where(_TASKS.c.id == task_id)
         with self._database.read() as connection:
             return bool(connection.scalar(query) == fence)
-
-    def stored_fingerprint(self, task_id: str) -> str | None:
-        """Give the fingerprint of the graph at the first run."""
-        query = sa.select(models.FLOWS.c.fingerprint).where(
-            models.FLOWS.c.task_id == task_id
-        )
-        with self._database.read() as connection:
-            stored: str | None = connection.scalar(query)
-        return stored
 
     def set_queue_reason(
         self, task_id: str, fence: int, reason: str | None
@@ -327,6 +319,7 @@ def snapshot(row: Mapping[str, Any]) -> task.Task:
         user_id=row["user_id"],
         request_id=row["request_id"],
         retry_of=row["retry_of"],
+        parent_id=row["parent_id"],
         queue_reason=row["queue_reason"],
         priority=row["priority"],
         attempts=row["attempts"],

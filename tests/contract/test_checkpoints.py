@@ -11,6 +11,7 @@ from taskflow.persistence import models as taskflow_models
 
 from glance_tasks import exceptions
 from glance_tasks.persistence import checkpoints
+from glance_tasks.persistence import flows
 from glance_tasks.persistence import models
 from glance_tasks.testing import cuts
 from tests.support import engines
@@ -109,8 +110,7 @@ def backend_of(engine, task):
         engine.database,
         task.id,
         task.fence,
-        fingerprint="f" * 64,
-        type_version="1.0",
+        flow=flows.StoredFlow("f" * 64, "1.0", None),
         keep_running=True,
     )
 

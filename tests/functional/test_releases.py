@@ -122,6 +122,123 @@ class RenamedTask(task_types.LineTask):
         return flow
 
 
+def row_of(*atoms, **chosen):
+    """Give a release of the type that builds these, in a row."""
+
+    class Release(task_types.LineTask):
+        """A release of the type."""
+
+        def build(self, ctx):
+            """Build the row."""
+            flow = linear_flow.Flow("line")
+            for atom in atoms:
+                kind, name = atom if isinstance(atom, tuple) else (None, atom)
+                made = (kind or task_types.Mark)(ctx, name=name)
+                flow.add(made)
+            return flow
+
+    for name, value in chosen.items():
+        setattr(Release, name, value)
+    return Release
+
+
+class Revised(task_types.Mark):
+    """The same atom in another version."""
+
+    version = (2, 0)
+
+
+Revised.__name__ = "Mark"
+
+STEPS = task_types.STEPS
+SWAPPED = (*STEPS[:3], STEPS[4], STEPS[3], *STEPS[5:])
+CHANGES = {
+    "renamed": row_of(*STEPS[:3], "renamed", *STEPS[4:]),
+    "split": row_of(*STEPS[:3], "step-3a", "step-3b", *STEPS[4:]),
+    "removed": row_of(*STEPS[:3], *STEPS[4:]),
+    "added": row_of(*STEPS, "step-6"),
+    "reordered": row_of(*SWAPPED),
+    "atom's version": row_of(*STEPS[:3], (Revised, "step-3"), *STEPS[4:]),
+    "type's version": row_of(*STEPS, version=(2, 0)),
+    "declared wrongly": row_of(
+        *STEPS[:3], "renamed", *STEPS[4:], renamed_atoms={"step-2": "renamed"}
+    ),
+}
+
+
+@pytest.mark.parametrize("changed", CHANGES)
+@pytest.mark.parametrize("died", ["step-0", "step-3", "step-5"])
+def test_a_changed_release_runs_nothing_again_silently(
+    home, world, changed, died
+):
+    with engines.opened(home, types={"line": row_of(*STEPS)}) as engine:
+        task = engine.submit("line", world.given(die_at=died))
+        engines.die(engine)
+        world.open_gate()
+        before = world.journal()
+
+        with reopened(engine, home, types={"line": CHANGES[changed]}) as other:
+            engines.run_all(other)
+            waiting = other.get(task.id)
+        assert waiting.queue_reason.startswith("needs_version: ")
+        assert world.journal() == before
+
+        engine.board.wake(0)
+        engines.run_all(engine)
+        assert engine.get(task.id).status == "success"
+
+
+@pytest.mark.parametrize(
+    ("names", "renamed"),
+    [
+        ((*STEPS[:3], "renamed", *STEPS[4:]), {"step-3": "renamed"}),
+        (
+            (*STEPS[:1], "first", *STEPS[2:4], "second", *STEPS[5:]),
+            {"step-1": "first", "step-4": "second", "gone": "long ago"},
+        ),
+        (
+            (*STEPS[:2], STEPS[3], STEPS[2], *STEPS[4:]),
+            {"step-2": "step-3", "step-3": "step-2"},
+        ),
+    ],
+    ids=["one", "two", "exchanged"],
+)
+def test_a_release_that_says_what_it_renamed_goes_on(
+    home, world, names, renamed
+):
+    with engines.opened(home, types={"line": row_of(*STEPS)}) as engine:
+        task = engine.submit("line", world.given(die_at="step-3"))
+        engines.die(engine)
+        world.open_gate()
+        before = len(world.journal())
+
+    release = row_of(*names, renamed_atoms=renamed)
+    with engines.opened(home, types={"line": release}) as engine:
+        engines.run_all(engine)
+
+        assert engine.get(task.id).status == "success"
+        assert "upgraded" in [e.kind for e in engine.events(task.id)]
+    ran_after = [
+        line.partition(" ")[2]
+        for line in world.journal()[before:]
+        if line.startswith("execute")
+    ]
+    assert ran_after == list(names[3:])
+
+
+def test_a_task_that_began_in_an_older_release_goes_on(home, world):
+    with engines.opened(home) as engine:
+        task = engine.submit("line", world.given(die_at="step-3"))
+        engines.die(engine)
+        world.open_gate()
+        with engine.database.write() as connection:
+            connection.exec_driver_sql("UPDATE gt_flows SET graph = NULL")
+
+        engines.run_all(engine)
+
+        assert engine.get(task.id).status == "success"
+
+
 class BrokenTask(task_types.LineTask):
     """A release that cannot be loaded."""
 

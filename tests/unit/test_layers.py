@@ -47,8 +47,9 @@ RUNNING |= words(
     "collaborators executor offering outcome recovery reporting retention"
 )
 RUNNING |= words(
-    "choices services stalls stopping stores submission verdicts waiting"
+    "choices services stalls stopping stores submission upgrades verdicts"
 )
+RUNNING |= words("reading waiting")
 RUN |= RUNNING | words("keyring logs secrets temp_urls")
 ALL = RUN | words("adapters views api cmd testing")
 

@@ -25,6 +25,7 @@ def upgrade() -> None:
     for name in ("deadline_at", "paused_at", "stalled_since"):
         _add("gt_tasks", sa.Column(name, sa.Double()))
     _add("gt_tasks", sa.Column("stall_reason", sa.String(length=32)))
+    _add("gt_flows", sa.Column("graph", LONG))
     granted: sa.Column[bool] = sa.Column(
         "granted", sa.Boolean(), nullable=False, server_default=sa.true()
     )
@@ -33,6 +34,14 @@ def upgrade() -> None:
         "holder_died", sa.Boolean(), nullable=False, server_default=sa.false()
     )
     _add("gt_jobs", died)
+    _add("gt_tasks", sa.Column("parent_id", sa.String(length=36)))
+    for name in ("request", "parent"):
+        op.create_index(
+            f"gt_tasks_of_{name}",
+            "gt_tasks",
+            [f"{name}_id"],
+            if_not_exists=True,
+        )
     op.create_index(
         "gt_tasks_of_key",
         "gt_tasks",
