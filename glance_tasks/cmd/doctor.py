@@ -23,18 +23,11 @@ from glance_tasks import registry
 from glance_tasks.adapters import local_secrets
 from glance_tasks.cmd import answers
 from glance_tasks.cmd import bypasses
+from glance_tasks.cmd import findings
+from glance_tasks.cmd.findings import Finding
 from glance_tasks.imagefile import starter
 
 _GIB = 1 << 30
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found; ``state`` is ok, warning or error."""
-
-    check: str
-    state: str
-    text: str
 
 
 class Doctor(answers.ListAnswer):
@@ -49,11 +42,11 @@ class Doctor(answers.ListAnswer):
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Give a row for each check."""
-        findings = list(examine(self.app.conf))
-        self._ill = any(found.state == "error" for found in findings)
+        found = list(examine(self.app.conf))
+        self._ill = any(one.state == "error" for one in found)
         return (
             ("check", "state", "text"),
-            [dataclasses.astuple(found) for found in findings],
+            [dataclasses.astuple(one) for one in found],
         )
 
 
@@ -185,6 +178,7 @@ def _engine(conf: cfg.ConfigOpts) -> Iterator[Finding]:
     for name, store in (engine.stores or only).items():
         store.preflight()
         yield Finding("store", "ok", f"{name} can be written")
+    yield from findings.of_queue(engine)
     engine.catalogue.find(limit=1)
     yield Finding("catalogue", "ok", f"{conf.glance_tasks.catalogue} answers")
     yield _secrets(conf, engine)
