@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from oslo_config import cfg
 
+from glance_tasks import belonging
 from glance_tasks import boards
 from glance_tasks import building
 from glance_tasks import collaborators
@@ -36,6 +37,7 @@ from glance_tasks import task
 from glance_tasks import workdir
 from glance_tasks.boards import sql as sql_board
 from glance_tasks.persistence import database as db
+from glance_tasks.persistence import identity
 from glance_tasks.persistence import migrations
 from glance_tasks.persistence import repository
 from glance_tasks.secrets import vault
@@ -89,8 +91,9 @@ class TaskEngine(reading.TaskReader):
         self.registry = types or registry.Registry()
         self.tasks = repository.TaskRepository(self.database)
         self.board: boards.Board = sql_board.SqlBoard(self.database)
-        self.area = workdir.WorkArea(opts.work_dir(conf))
-        self.staging = staging.StagingArea(opts.staging_dir(conf))
+        mark = belonging.Mark(identity.of(self.database))
+        self.area = workdir.WorkArea(opts.work_dir(conf), mark)
+        self.staging = staging.StagingArea(opts.staging_dir(conf), mark)
         chosen = conf.glance_tasks
         self.catalogue = catalogue or self._adapter(
             "catalogue", chosen.catalogue

@@ -37,6 +37,9 @@ class Area(Protocol):
     def task_ids(self) -> Iterator[str]:
         """Give their ids."""
 
+    def is_ours(self, task_id: str) -> bool:
+        """Tell whether that of a task was made for our database."""
+
     def sweep(self, task_id: str) -> None:
         """Remove that of a task; absence is no error."""
 
@@ -99,13 +102,16 @@ def _delete(
 
 
 def _sweep(database: db.Database, area: Area, dry_run: bool) -> int:
-    """Remove directories of tasks of this database that have ended.
+    """Remove directories of tasks of this database that do not live.
 
-    One of a task that the database does not know may be another
-    deployment's, and is left alone.
+    One of a task that the database does not know was reaped long ago, by
+    another host, or is another deployment's: its mark tells.
     """
-    ended = expiry.ended(database, list(area.task_ids()))
+    there = list(area.task_ids())
+    known = expiry.known(database, there)
+    dead = [i for i in there if known.get(i, i not in known)]
+    dead = [i for i in dead if i in known or area.is_ours(i)]
     if not dry_run:
-        for task_id in ended:
+        for task_id in dead:
             area.sweep(task_id)
-    return len(ended)
+    return len(dead)

@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import uuid
 
+from glance_tasks import belonging
 from glance_tasks import exceptions
 
 _SHARED = "shared"
@@ -24,9 +25,15 @@ _SHARED = "shared"
 class WorkArea:
     """All work directories of this machine; safe to share between threads."""
 
-    def __init__(self, root: pathlib.Path) -> None:
-        """Use ``root``; it is made when the first task needs it."""
+    def __init__(
+        self, root: pathlib.Path, mark: belonging.Mark | None = None
+    ) -> None:
+        """Use ``root``; it is made when the first task needs it.
+
+        :param mark: put on the directories of tasks
+        """
         self.root = root
+        self._mark = mark or belonging.Mark()
 
     def take(
         self,
@@ -46,6 +53,7 @@ class WorkArea:
         """
         home = self.root / task_id
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._mark.put(home)
         mine, shared = home / str(fence), home / _SHARED
         claims = sorted(self._claims(home), reverse=True)
         if claims and claims[0] > fence:
@@ -69,6 +77,8 @@ class WorkArea:
         home = self.root / task_id
         if home.is_dir():
             self._remove_claims(home, fence)
+            if not any(self._claims(home)):
+                self._mark.lift(home)
             with contextlib.suppress(OSError):
                 home.rmdir()
 
@@ -80,6 +90,10 @@ class WorkArea:
     def sweep(self, task_id: str) -> None:
         """Remove everything of a task that has ended."""
         shutil.rmtree(self.root / task_id, ignore_errors=True)
+
+    def is_ours(self, task_id: str) -> bool:
+        """Tell whether a task's directory bears our mark."""
+        return self._mark.is_on(self.root / task_id)
 
     def task_ids(self) -> Iterator[str]:
         """Give the ids of the tasks that have a directory here."""

@@ -56,15 +56,15 @@ def delete(database: db.Database, ids: Collection[str]) -> None:
         connection.execute(sa.delete(_TASKS).where(_TASKS.c.id.in_(ids)))
 
 
-def ended(database: db.Database, task_ids: Sequence[str]) -> list[str]:
-    """Give those of the ids whose tasks are known and have ended."""
-    found: list[str] = []
+def known(database: db.Database, task_ids: Sequence[str]) -> dict[str, bool]:
+    """Tell of those of the ids whose tasks are known whether they ended."""
+    found: dict[str, bool] = {}
     with database.read() as connection:
         # SQLite takes 999 values in one statement in its older releases.
         for start in range(0, len(task_ids), 500):
-            query = sa.select(_TASKS.c.id).where(
-                _TASKS.c.id.in_(task_ids[start : start + 500]),
-                _TASKS.c.finished_at.is_not(None),
+            query = sa.select(_TASKS.c.id, _TASKS.c.finished_at).where(
+                _TASKS.c.id.in_(task_ids[start : start + 500])
             )
-            found.extend(connection.scalars(query))
+            for row in connection.execute(query):
+                found[row.id] = row.finished_at is not None
     return found

@@ -16,6 +16,7 @@ import shutil
 from typing import BinaryIO
 import uuid
 
+from glance_tasks import belonging
 from glance_tasks import digest
 from glance_tasks import exceptions
 from glance_tasks import ledger
@@ -39,9 +40,15 @@ class StagingArea:
     Implements :class:`glance_tasks.ports.Staging`.
     """
 
-    def __init__(self, root: pathlib.Path) -> None:
-        """Use ``root``; it is made when the first bytes come."""
+    def __init__(
+        self, root: pathlib.Path, mark: belonging.Mark | None = None
+    ) -> None:
+        """Use ``root``; it is made when the first bytes come.
+
+        :param mark: put on the directories of tasks
+        """
         self.root = root
+        self._mark = mark or belonging.Mark()
 
     def path(self, task_id: str) -> pathlib.Path:
         """Give the place of a task's bytes."""
@@ -72,6 +79,7 @@ class StagingArea:
         """
         home = self.root / task_id
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._mark.put(home)
         with (home / _LOCK).open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -135,6 +143,10 @@ class StagingArea:
     def sweep(self, task_id: str) -> None:
         """Remove what was handed in for a task; absence is no error."""
         shutil.rmtree(self.root / task_id, ignore_errors=True)
+
+    def is_ours(self, task_id: str) -> bool:
+        """Tell whether a task's directory bears our mark."""
+        return self._mark.is_on(self.root / task_id)
 
     def task_ids(self) -> Iterator[str]:
         """Give the ids of the tasks for which bytes were handed in."""

@@ -5,7 +5,11 @@ import uuid
 
 import pytest
 
+import glance_tasks as gt
+from glance_tasks import belonging
 from glance_tasks import reaper
+from glance_tasks import workdir
+from glance_tasks.persistence import identity
 from tests.support import engines
 from tests.support import task_types
 
@@ -22,6 +26,16 @@ def alive_for(task):
         ({"task_time_to_live": 1.0, "failure_time_to_live": 5.0}, 1, 5),
         ({"task_time_to_live": 4.0, "failure_time_to_live": 2.0}, 4, 4),
         ({"task_time_to_live": 0.0}, 0, 0),
+        ({"time_to_live_of": ["line:7"]}, 7, 7),
+        ({"time_to_live_of": ["arms:7"]}, 48, 48),
+        ({"failure_time_to_live_of": ["line:90"]}, 48, 90),
+        (
+            {
+                "time_to_live_of": ["line:7"],
+                "failure_time_to_live_of": ["line:3"],
+            },
+            *(7, 7),
+        ),
     ],
     ids=str,
 )
@@ -93,6 +107,25 @@ def test_the_reaper_goes_through_every_batch(expired, monkeypatch):
     assert reap(expired).tasks == 0
 
 
+@pytest.mark.parametrize("pair", ["line", "line:", ":5", "line:-1", "line:x"])
+def test_a_time_to_live_that_is_none_is_refused(home, pair):
+    with pytest.raises(gt.ConfigurationError, match="expected TYPE:NUMBER"):
+        engines.make_engine(home, time_to_live_of=[pair])
+
+
+def test_a_changed_time_to_live_affects_later_ends_only(home, world):
+    with engines.opened(home) as engine:
+        before = engine.submit("line", world.given())
+        engines.run_all(engine)
+    with engines.opened(home, time_to_live_of=["line:7"]) as engine:
+        after = engine.submit("line", world.given())
+        engines.run_all(engine)
+
+        found = [alive_for(engine.get(task.id)) for task in (before, after)]
+
+    assert found == pytest.approx([48, 7])
+
+
 def test_a_dry_run_of_the_reaper_changes_nothing(expired):
     before = engines.dump(expired)
 
@@ -107,12 +140,34 @@ def test_the_reaper_sweeps_directories_of_tasks_that_ended_only(engine, world):
     (ended,) = engine.find()
     engine.submit("line", world.given())
     living = engines.claim(engine).task
-    unknown = str(uuid.uuid4())
-    for task_id in (ended.id, living.id, unknown):
+    reaped, unmarked = str(uuid.uuid4()), str(uuid.uuid4())
+    for task_id in (ended.id, living.id, reaped):
         (engine.area.take(task_id, 1) / "image").write_text("x")
+    other = workdir.WorkArea(engine.area.root, belonging.Mark("another's"))
+    foreign = str(uuid.uuid4())
+    other.take(foreign, 1)
+    workdir.WorkArea(engine.area.root).take(unmarked, 1)
 
     seen = reap(engine, dry_run=True)
     done = reap(engine)
 
-    assert seen.work_dirs == done.work_dirs == 1
-    assert set(engine.area.task_ids()) == {living.id, unknown}
+    assert seen.work_dirs == done.work_dirs == 2
+    assert set(engine.area.task_ids()) == {living.id, foreign, unmarked}
+
+
+def test_the_mark_of_a_database_stays_what_it_is(engine, home):
+    first = identity.of(engine.database)
+
+    with engines.opened(home) as again:
+        assert identity.of(again.database) == first
+    with engines.opened(home.parent / "other") as other:
+        assert identity.of(other.database) != first
+
+
+def test_a_directory_that_is_empty_goes_with_its_mark(engine):
+    task_id = str(uuid.uuid4())
+    engine.area.take(task_id, 1)
+
+    engine.area.remove(task_id, 1)
+
+    assert not (engine.area.root / task_id).exists()

@@ -34,7 +34,7 @@ def words(text):
 
 
 BASE = words("exceptions task ports redaction locations location_speed")
-PIECES = BASE | words("directio digest ledger merkle")
+PIECES = BASE | words("belonging directio digest ledger merkle")
 DATA = PIECES | words("archive imagefile transfer")
 STATE = BASE | words("persistence boards")
 TYPES = BASE | words("context plugin registry schema graph")
@@ -68,6 +68,7 @@ LAYERS = {
     # It names atoms where they are told of.
     "context": Layer(BASE | words("plugin"), only=frozenset()),
     "plugin": Layer(BASE | words("context"), only=words("taskflow")),
+    "belonging": Layer(frozenset(), only=frozenset()),
     "directio": Layer(frozenset(), only=frozenset()),
     "merkle": Layer(frozenset(), only=frozenset()),
     "digest": Layer(BASE | words("directio merkle"), only=frozenset()),

@@ -34,6 +34,17 @@ def upgrade() -> None:
         "holder_died", sa.Boolean(), nullable=False, server_default=sa.false()
     )
     _add("gt_jobs", died)
+    op.create_table(
+        "gt_identity",
+        sa.Column(
+            "number", sa.Integer(), primary_key=True, autoincrement=False
+        ),
+        sa.Column("id", sa.String(length=36), nullable=False),
+        if_not_exists=True,
+        mysql_engine="InnoDB",
+        mysql_charset="utf8mb4",
+        mysql_collate="utf8mb4_bin",
+    )
     _add("gt_tasks", sa.Column("parent_id", sa.String(length=36)))
     for name in ("request", "parent"):
         op.create_index(
