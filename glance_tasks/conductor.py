@@ -16,6 +16,7 @@ import uuid
 
 from oslo_config import cfg
 
+from glance_tasks import announcing
 from glance_tasks import boards
 from glance_tasks import exceptions
 from glance_tasks import executor
@@ -100,6 +101,7 @@ class Conductor:
         self._runs: dict[str, runner.Run] = {}
         self._loop: threading.Thread | None = None
         self._pulse: threading.Thread | None = None
+        self._announcing: threading.Thread | None = None
         self._presence: presence.Presence | None = None
         self._executor = executor.CountingExecutor(max(2, self._max_tasks))
         self._slots = concurrent.futures.ThreadPoolExecutor(
@@ -174,6 +176,14 @@ class Conductor:
             target=self._beat, name="glance-tasks-pulse", daemon=True
         )
         self._pulse.start()
+        if self._services.announcer is not None:
+            self._announcing = threading.Thread(
+                target=self._announce,
+                args=(self._services.announcer,),
+                name="glance-tasks-announce",
+                daemon=True,
+            )
+            self._announcing.start()
         LOG.info("Conductor %s runs %d tasks", self.name, self._max_tasks)
 
     def _finish(self) -> None:
@@ -185,8 +195,9 @@ class Conductor:
         self._slots.shutdown(wait=True)
         self._executor.shutdown(wait=True)
         self._ended.set()
-        if self._pulse is not None:
-            self._pulse.join()
+        for thread in (self._pulse, self._announcing):
+            if thread is not None:
+                thread.join()
         if self._presence is not None:
             self._presence.leave()
 
@@ -293,6 +304,17 @@ class Conductor:
             LOG.info("Task %s: %s", task_id, left)
         except exceptions.DatabaseUnreachable as error:
             LOG.warning("Task %s: could not be given back: %s", task_id, error)
+
+    def _announce(self, announcer: announcing.Announcer) -> None:
+        """Tell what becomes of tasks, also what its last runs came to."""
+        ended = False
+        while not ended:
+            ended = self._ended.wait(self._poll)
+            try:
+                while announcer.announce():
+                    pass
+            except exceptions.DatabaseUnreachable as error:
+                LOG.warning("%s; trying again", error)
 
     # --- the pulse -----------------------------------------------------------
 

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from oslo_config import cfg
 
+from glance_tasks import announcing
 from glance_tasks import belonging
 from glance_tasks import boards
 from glance_tasks import building
@@ -72,6 +73,7 @@ class TaskEngine(reading.TaskReader):
         sender: ports.Sender | None = None,
         secret_store: ports.SecretStore | None = None,
         projects: ports.ProjectDirectory | None = None,
+        notifier: ports.Notifier | None = None,
     ) -> None:
         """Make an engine of ``conf``; the rest is for services with their own.
 
@@ -89,12 +91,24 @@ class TaskEngine(reading.TaskReader):
         else:
             migrations.check(self.database)
         self.registry = types or registry.Registry()
-        self.tasks = repository.TaskRepository(self.database)
+        chosen = conf.glance_tasks
+        notifier = notifier or (
+            self._adapter("notifier", chosen.notifier)
+            if chosen.notifier
+            else None
+        )
+        self.tasks = repository.TaskRepository(
+            self.database, announces=notifier is not None
+        )
+        self._announcer = (
+            announcing.Announcer(self.database, self.tasks, notifier)
+            if notifier
+            else None
+        )
         self.board: boards.Board = sql_board.SqlBoard(self.database)
         mark = belonging.Mark(identity.of(self.database))
         self.area = workdir.WorkArea(opts.work_dir(conf), mark)
         self.staging = staging.StagingArea(opts.staging_dir(conf), mark)
-        chosen = conf.glance_tasks
         self.catalogue = catalogue or self._adapter(
             "catalogue", chosen.catalogue
         )
@@ -357,6 +371,7 @@ class TaskEngine(reading.TaskReader):
             staging=self.staging,
             vault=self.vault,
             controls=self._controls,
+            announcer=self._announcer,
             retention=self._retention,
             max_attempts=conf.max_attempts,
             claim_ttl=conf.claim_ttl,

@@ -3,6 +3,7 @@
 
 import dataclasses
 
+from glance_tasks import announcing
 from glance_tasks import boards
 from glance_tasks import building
 from glance_tasks import controls
@@ -28,6 +29,7 @@ class Services:
     staging: ports.Staging
     vault: vault.Vault
     controls: controls.Controls
+    announcer: announcing.Announcer | None
     retention: retention.Retention
     max_attempts: int
     claim_ttl: float

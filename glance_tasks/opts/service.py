@@ -75,6 +75,12 @@ ENGINE: list[cfg.Opt] = [
         " into the database, 'castellan' keeps them in Barbican or Vault."
         " Change it when no task that has secrets is left.",
     ),
+    cfg.StrOpt(
+        "notifier",
+        help="Name of who is told what becomes of tasks, an entry point of"
+        " the group glance_tasks.notifiers. Conductors tell it, each thing at"
+        " least once, after it was recorded. Unset: nobody is told.",
+    ),
     cfg.FloatOpt(
         "claim_ttl",
         default=30.0,

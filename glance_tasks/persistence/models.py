@@ -240,3 +240,21 @@ IDENTITY = sa.Table(
     mysql_charset="utf8mb4",
     mysql_collate="utf8mb4_bin",
 )
+
+NOTICES = sa.Table(
+    "gt_notices",
+    METADATA,
+    sa.Column(
+        "id",
+        sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+    ),
+    sa.Column("task_id", ID, nullable=False),
+    sa.Column("event_type", sa.String(64), nullable=False),
+    sa.Column("not_before", WHEN, nullable=False),
+    sa.Index("gt_notices_of_task", "task_id", "id"),
+    mysql_engine="InnoDB",
+    mysql_charset="utf8mb4",
+    mysql_collate="utf8mb4_bin",
+)

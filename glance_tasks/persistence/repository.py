@@ -23,6 +23,7 @@ from glance_tasks.persistence import database as db
 from glance_tasks.persistence import events
 from glance_tasks.persistence import locks
 from glance_tasks.persistence import models
+from glance_tasks.persistence import notices
 from glance_tasks.persistence import secrets
 
 _TASKS = models.TASKS
@@ -49,9 +50,15 @@ class TaskRepository:
     Every method raises ``DatabaseUnreachable`` when the database is away.
     """
 
-    def __init__(self, database: db.Database) -> None:
-        """Read and write ``database``."""
+    def __init__(
+        self, database: db.Database, *, announces: bool = False
+    ) -> None:
+        """Read and write ``database``.
+
+        :param announces: whether it is told what becomes of tasks
+        """
         self._database = database
+        self._announces = announces
 
     # --- submit --------------------------------------------------------------
 
@@ -97,6 +104,8 @@ class TaskRepository:
                 if new.retry_of
                 else f"the task {new.id} exists already"
             ) from error
+        if self._announces:
+            notices.add(connection, new.id, "task.create")
 
     # --- reading -------------------------------------------------------------
 
@@ -237,8 +246,8 @@ class TaskRepository:
         self._database.transact(write)
         return matched
 
-    @staticmethod
     def close(
+        self,
         connection: sa.Connection,
         task_id: str,
         fence: int,
@@ -283,6 +292,8 @@ class TaskRepository:
                 if post is not None:
                     post(connection, able, priority)
             events.add(connection, task_id, happened)
+            if self._announces:
+                notices.add(connection, task_id, f"task.{status}")
         return bool(matched)
 
 

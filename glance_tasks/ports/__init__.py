@@ -11,6 +11,7 @@ from glance_tasks.ports.images import ImageCatalog as ImageCatalog
 from glance_tasks.ports.images import ImageStore as ImageStore
 from glance_tasks.ports.images import Members as Members
 from glance_tasks.ports.images import ProjectDirectory as ProjectDirectory
+from glance_tasks.ports.notifying import Notifier as Notifier
 from glance_tasks.ports.running import Artifact as Artifact
 from glance_tasks.ports.running import EventLog as EventLog
 from glance_tasks.ports.running import Fence as Fence

@@ -57,6 +57,7 @@ def make_engine(
     types: Mapping[str, type[gt.TaskType]] = task_types.TYPES,
     check_types: Mapping[str, type[gt.Atom]] = task_types.CHECKS,
     database_url: str | None = None,
+    notifier: Any = None,
     **options: Any,
 ) -> gt.TaskEngine:
     """Give an engine; the caller closes it.
@@ -75,6 +76,7 @@ def make_engine(
         types=gt.Registry(types=types, checks=check_types),
         catalogue=nothing,
         store=nothing,
+        notifier=notifier,
     )
 
 

@@ -13,6 +13,11 @@ from sqlalchemy.dialects import mysql
 revision = "0002"
 down_revision = "0001"
 
+TABLE: dict[str, Any] = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+}
 LONG = sa.Text().with_variant(mysql.LONGTEXT(), "mysql")
 
 
@@ -41,9 +46,27 @@ def upgrade() -> None:
         ),
         sa.Column("id", sa.String(length=36), nullable=False),
         if_not_exists=True,
-        mysql_engine="InnoDB",
-        mysql_charset="utf8mb4",
-        mysql_collate="utf8mb4_bin",
+        **TABLE,
+    )
+    op.create_table(
+        "gt_notices",
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            primary_key=True,
+            autoincrement=True,
+        ),
+        sa.Column("task_id", sa.String(length=36), nullable=False),
+        sa.Column("event_type", sa.String(length=64), nullable=False),
+        sa.Column("not_before", sa.Double(), nullable=False),
+        if_not_exists=True,
+        **TABLE,
+    )
+    op.create_index(
+        "gt_notices_of_task",
+        "gt_notices",
+        ["task_id", "id"],
+        if_not_exists=True,
     )
     _add("gt_tasks", sa.Column("parent_id", sa.String(length=36)))
     for name in ("request", "parent"):
