@@ -129,13 +129,13 @@ JOBS = sa.Table(
     sa.Column("sequence", WHEN, nullable=False),
     sa.Column("not_before", WHEN, nullable=False),
     sa.Column("holder", NAME),
+    sa.Column("lease_until", WHEN),
+    sa.Column("claimed_at", WHEN),
+    sa.Column("fence", sa.BigInteger),
     # Known to be dead: it cannot thaw.
     sa.Column(
         "holder_died", sa.Boolean, nullable=False, server_default=sa.false()
     ),
-    sa.Column("lease_until", WHEN),
-    sa.Column("claimed_at", WHEN),
-    sa.Column("fence", sa.BigInteger),
     sa.CheckConstraint(
         "state IN ('ready', 'held', 'waiting')", name="gt_jobs_state"
     ),
