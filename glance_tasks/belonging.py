@@ -24,8 +24,10 @@ class Mark:
 
         :raises OSError: when it cannot be written to
         """
-        if self._identity and not (home / _MARK).exists():
-            (home / _MARK).write_text(self._identity)
+        mark = home / _MARK
+        # One that was cut while it was written is empty.
+        if self._identity and not (mark.exists() and mark.stat().st_size):
+            mark.write_text(self._identity)
 
     def lift(self, home: pathlib.Path) -> None:
         """Take the mark off, so that the directory can be empty."""

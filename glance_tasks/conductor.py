@@ -39,6 +39,9 @@ _SWEEP_S = 60.0
 # How soon a signal is heard while there is nothing to do.
 _SLICE_S = 0.25
 
+# Seconds that the last notifications may take when a conductor stops.
+_TELL_S = 2.0
+
 # How often it is looked whether something is asked of the tasks, and how often
 # what they report is written.
 _PULSE_S = 0.5
@@ -98,7 +101,8 @@ class Conductor:
         # Set whenever a slot becomes free, so that the loop looks at once.
         self._free = threading.Event()
         self._lock = threading.Lock()
-        self._runs: dict[str, runner.Run] = {}
+        # By claim: one that does not leave may be claimed here again.
+        self._runs: dict[tuple[str, int], runner.Run] = {}
         self._loop: threading.Thread | None = None
         self._pulse: threading.Thread | None = None
         self._announcing: threading.Thread | None = None
@@ -195,9 +199,11 @@ class Conductor:
         self._slots.shutdown(wait=True)
         self._executor.shutdown(wait=True)
         self._ended.set()
-        for thread in (self._pulse, self._announcing):
-            if thread is not None:
-                thread.join()
+        if self._pulse is not None:
+            self._pulse.join()
+        if self._announcing is not None:
+            # What it cannot tell by then others do.
+            self._announcing.join(_TELL_S)
         if self._presence is not None:
             self._presence.leave()
 
@@ -244,7 +250,7 @@ class Conductor:
     def _entered(self, claim: boards.Claim) -> runner.Run:
         run = runner.Run(self._services, claim, self._executor)
         with self._lock:
-            self._runs[claim.task.id] = run
+            self._runs[run.key] = run
         return run
 
     def _idle(self) -> bool:
@@ -288,7 +294,7 @@ class Conductor:
             LOG.exception("Task %s: the run broke", task_id)
         finally:
             with self._lock:
-                self._runs.pop(task_id, None)
+                self._runs.pop(run.key, None)
             run.close()
             self._free.set()
 
@@ -311,7 +317,7 @@ class Conductor:
         while not ended:
             ended = self._ended.wait(self._poll)
             try:
-                while announcer.announce():
+                while announcer.announce() and not self._stopping:
                     pass
             except exceptions.DatabaseUnreachable as error:
                 LOG.warning("%s; trying again", error)
@@ -323,12 +329,12 @@ class Conductor:
         renewed = reported = time.monotonic()
         while not self._ended.wait(min(_PULSE_S, self._ttl / 3)):
             with self._lock:
-                runs = dict(self._runs)
+                runs = list(self._runs.values())
             try:
-                self._hear(runs)
                 if time.monotonic() - renewed >= self._ttl / 3:
-                    self._renew(runs)
+                    self._renew([r for r in runs if not r.restarts], self._ttl)
                     renewed = time.monotonic()
+                self._hear(runs)
                 if time.monotonic() - reported >= _REPORT_S:
                     self._report(runs)
                     reported = time.monotonic()
@@ -338,43 +344,38 @@ class Conductor:
                 # Without a pulse every lease of this conductor would lapse.
                 LOG.exception("The pulse broke; trying again")
 
-    def _hear(self, runs: dict[str, runner.Run]) -> None:
+    def _hear(self, runs: list[runner.Run]) -> None:
         """Do what is asked of the tasks, and answer by renewing the lease."""
         if not runs:
             return
         since = time.monotonic()
-        asked = control_rows.asked(self._services.database, runs)
-        for task_id, run in runs.items():
-            answers = run.hear(asked.get(task_id), since)
-            if run.restarts:
-                # It may not leave: then whoever claims it works on copies.
-                self._call(task_id)
-            elif answers:
-                self._renew({task_id: run})
-
-    def _call(self, task_id: str) -> None:
-        board = self._services.board
-        self._services.database.transact(
-            lambda connection: board.call(connection, task_id)
-        )
+        ids = {run.claim.task.id for run in runs}
+        asked = control_rows.asked(self._services.database, ids)
+        for run in runs:
+            try:
+                lease = run.hear(asked.get(run.claim.task.id), since)
+            except exceptions.DatabaseUnreachable:
+                raise
+            except Exception:
+                # What is wrong with one must not cost the others their lease.
+                LOG.exception("Task %s: it cannot be judged", run.key[0])
+                continue
+            if lease is not None:
+                self._renew([run], lease)
 
     @staticmethod
-    def _report(runs: dict[str, runner.Run]) -> None:
-        for run in runs.values():
+    def _report(runs: list[runner.Run]) -> None:
+        for run in runs:
             if not run.flush():
                 run.interrupt()
 
-    def _renew(self, runs: dict[str, runner.Run]) -> None:
+    def _renew(self, runs: list[runner.Run], seconds: float) -> None:
         since = time.monotonic()
-        runs = {i: run for i, run in runs.items() if not run.restarts}
-        claims = [run.claim for run in runs.values()]
-        lost = {
-            claim.task.id
-            for claim in self._services.board.renew(claims, self._ttl)
-        }
-        for task_id, run in runs.items():
-            if task_id in lost:
-                LOG.warning("Task %s: its lease was lost", task_id)
+        claims = [run.claim for run in runs]
+        lost = self._services.board.renew(claims, seconds)
+        for run in runs:
+            if run.claim in lost:
+                LOG.warning("Task %s: its lease was lost", run.key[0])
                 run.interrupt()
-            else:
+            elif seconds == self._ttl:
                 run.renewed(since)

@@ -142,10 +142,7 @@ class Controls:
         self, connection: db.Connection, held: task.Task, note: str
     ) -> None:
         """End a task that nobody ever claimed: there is nothing to undo."""
-        if not self._board.withdraw(connection, held.id):
-            # It is being claimed at this very moment.
-            self._call(connection, held, task.Control.CANCEL, note)
-            return
+        self._board.withdraw(connection, held.id)
         failure = failures.of_error(verdicts.cancelled(note))
         kept = self._kept.seconds(held.type, failed=True)
         ending = repository.Ending(kept, failure=failure)
@@ -165,23 +162,26 @@ class Controls:
         :raises DatabaseUnreachable: when the database is away; its lease
             lapses
         """
-        paused = False
+        left = "its lease was lost"
 
         def write(connection: db.Connection) -> None:
-            nonlocal paused
-            paused = rows.paused(connection, claim.task)
-            if paused:
+            nonlocal left
+            held = self._tasks.lock(connection, claim.task.id)
+            if held.fence != claim.task.fence:
+                return
+            left = "given back"
+            if rows.paused(connection, claim.task):
                 self._board.withdraw(connection, claim.task.id, claim)
                 _add(connection, claim.task, "paused")
+                left = "paused"
+            elif aside and held.control is None:
+                self._board.set_aside(connection, claim)
+                left = "set aside"
 
         self._database.transact(write)
-        if paused:
-            return "paused"
-        if aside:
-            self._board.set_aside(claim)
-            return "set aside"
-        given = self._board.give_back(claim)
-        return "given back" if given else "its lease was lost"
+        if left == "given back" and not self._board.give_back(claim):
+            left = "its lease was lost"
+        return left
 
 
 def _note(requester: task.Requester | None, reason: str) -> str:

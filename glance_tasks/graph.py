@@ -131,6 +131,15 @@ def _node(atom: Any) -> Node:
             f"{atom.name} does not say how it comes through running again;"
             " expected behaviour = 'idempotent', 'resumable' or 'compensated'"
         )
+    for setting in ("time_limit", "stall_after"):
+        value = getattr(atom, setting, None)
+        if value is not None and not (
+            isinstance(value, int | float) and value >= 0
+        ):
+            raise exceptions.BrokenPlugin(
+                f"{atom.name} has {setting} = {value!r}; expected seconds, or"
+                " None"
+            )
     return Node(
         name=atom.name,
         kind=type(atom).__name__,

@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import datetime
 import functools
+import math
 from typing import Any
 import uuid
 
@@ -249,7 +250,8 @@ def _time_limit(
     """Give how many seconds the task may take; None is without end."""
     pairs = conf.glance_tasks.time_limit
     chosen = choices.numbers("time_limit", pairs, most=_LONGEST_S)
-    return int(chosen.get(type_name, task_type.time_limit or 0)) or None
+    seconds = chosen.get(type_name, task_type.time_limit or 0)
+    return math.ceil(seconds) or None
 
 
 def _checks(

@@ -31,6 +31,9 @@ API = 1
 #: How an atom comes through being executed again after a crash.
 Behaviour = Literal["idempotent", "resumable", "compensated"]
 
+#: What a type may have done with a task that stalls.
+ON_STALL = ("wait", "restart", "fail")
+
 # Results are checkpoints: they are written in one statement and read whole at
 # every resume. Anything larger belongs in an artifact.
 MAX_RESULT_BYTES = 64 * 1024

@@ -198,9 +198,23 @@ def _task_type(candidate: Any) -> plugin.TaskType:
             raise exceptions.BrokenPlugin(f"it has no {name}")
         schema.check_schema(getattr(candidate, name))
     _check_secrets(candidate)
+    _check_times(candidate)
     if candidate.build is plugin.TaskType.build:
         raise exceptions.BrokenPlugin("it has no build()")
     return candidate()
+
+
+def _check_times(candidate: type[plugin.TaskType]) -> None:
+    limit, policy = candidate.time_limit, candidate.on_stall
+    if limit is not None and not (isinstance(limit, int) and limit > 0):
+        raise exceptions.BrokenPlugin(
+            f"its time_limit is {limit!r}; expected whole seconds, or None"
+        )
+    if policy not in plugin.ON_STALL:
+        raise exceptions.BrokenPlugin(
+            f"its on_stall is {policy!r}; expected one of"
+            f" {', '.join(plugin.ON_STALL)}"
+        )
 
 
 def _check_secrets(candidate: type[plugin.TaskType]) -> None:

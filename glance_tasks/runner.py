@@ -14,12 +14,12 @@ from glance_tasks import boards
 from glance_tasks import building
 from glance_tasks import exceptions
 from glance_tasks import executor
+from glance_tasks import hearing
 from glance_tasks import logs
 from glance_tasks import outcome
 from glance_tasks import recovery
 from glance_tasks import reporting
 from glance_tasks import services as run_services
-from glance_tasks import stalls
 from glance_tasks import stopping
 from glance_tasks import task
 from glance_tasks import upgrades
@@ -62,8 +62,11 @@ class Run:
             self._fence, services.claim_ttl, claim.since
         )
         self._backend: checkpoints.CheckpointBackend | None = None
-        self._asked: task.Control | None = None
-        self._watch: stalls.Watch | None = None
+        self._hearing = hearing.Hearing(
+            *(claim.task, self._signal, self._report),
+            ttl=services.claim_ttl,
+            interrupt=self.interrupt,
+        )
 
     # --- for other threads ---------------------------------------------------
 
@@ -74,42 +77,21 @@ class Run:
             self._backend.refuse()
         self._signal.interrupt()
 
-    def hear(self, asked: control_rows.Asked | None, since: float) -> bool:
-        """Do what is asked of the task, if that is new.
+    @property
+    def key(self) -> tuple[str, int]:
+        """The task's id and the number of the claim."""
+        return self._task.id, self._task.fence
 
-        :param asked: None when the task has ended
-        :param since: the monotonic clock before anybody looked
-        :returns: whether the lease must be renewed, as the answer
-        """
-        if asked is None or asked.fence != self._task.fence:
-            self.interrupt()
-            return False
-        self._signal.heard(since)
-        self._judge(late=asked.late)
-        if asked.control is self._asked:
-            return False
-        self._asked = asked.control
-        if asked.control is task.Control.CANCEL:
-            self._signal.condemn(verdicts.cancelled(asked.note))
-        elif asked.control is task.Control.PAUSE and not self._report.undoing:
-            self.interrupt()
-        return True
-
-    def _judge(self, *, late: bool) -> None:
-        """Look whether the task must not go on."""
-        if late:
-            self._signal.condemn(verdicts.too_late(self._task))
-        if self._watch is None:
-            return
-        if verdict := self._watch.look():
-            self._signal.condemn(verdict)
-        if self._watch.restarts:
-            self.interrupt()
+    def hear(
+        self, asked: control_rows.Asked | None, since: float
+    ) -> float | None:
+        """Do what is asked of the task; see :meth:`hearing.Hearing.hear`."""
+        return self._hearing.hear(asked, since)
 
     @property
     def restarts(self) -> bool:
         """Whether the run is left because it stalled."""
-        return self._watch is not None and self._watch.restarts
+        return self._hearing.restarts
 
     def condemn(self, verdict: exceptions.TaskError) -> None:
         """Make the atom at work, or else the next one, fail with this."""
@@ -173,11 +155,12 @@ class Run:
 
         :raises RunInterrupted: when it is to be paused
         """
-        if self._task.control is task.Control.PAUSE:
+        self._hearing.look_at_the_clock(self._services.database)
+        undoing = self._task.phase is task.Phase.REVERTING
+        if self._task.control is task.Control.PAUSE and not undoing:
             raise exceptions.RunInterrupted("the task is to be paused")
         if self._task.control is not task.Control.CANCEL:
             return False
-        self._asked = task.Control.CANCEL
         if not self._began():
             self._end(
                 failure=failures.of_error(
@@ -232,6 +215,10 @@ class Run:
         """Fail a task that never ran; keep one that did until it can."""
         held = self._task
         missing = isinstance(error, exceptions.TaskTypeNotFound)
+        if held.control is task.Control.CANCEL:
+            # Nobody knows any more how to undo it.
+            self._abandon(verdicts.cancelled(held.control_note))
+            return
         if missing or self._began():
             self.set_aside(str(error))
             return
@@ -320,9 +307,9 @@ class Run:
         engine.prepare()
         atoms = list(engine.compilation.execution_graph.nodes())
         atoms = [a for a in atoms if hasattr(a, "save_as")]
-        self._watch = stalls.Watch(
-            *(self._services.tasks, self._task, self._report),
-            stalls.patience(atoms, self._services.stall_after),
+        self._hearing.watch(
+            *(self._services.tasks, atoms),
+            stall_after=self._services.stall_after,
             on_stall=built.task_type.on_stall,
         )
         for name in recovery.recover(atoms, engine.storage):
@@ -335,7 +322,7 @@ class Run:
         if any(
             engine.storage.get_atom_state(n) == states.SUCCESS for n in finals
         ):
-            self._signal.enter_final()
+            self._signal.enter_final(done=True)
         listener = timeline.TimelineListener(
             engine,
             self._report,

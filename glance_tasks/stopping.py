@@ -45,16 +45,22 @@ class RunSignal:
     def condemn(self, verdict: exceptions.TaskError) -> None:
         """Make the atom at work, or else the next one, fail.
 
-        The first verdict is the one that counts.
+        The first verdict is the one that counts, unless it came too late.
         """
-        self._verdict = self._verdict or verdict
+        if self._verdict is None or self._too_late(self._verdict):
+            self._verdict = verdict
 
-    def enter_final(self) -> None:
+    def enter_final(self, *, done: bool = False) -> None:
         """Hear no more that the task was cancelled, if it was not yet.
 
         An atom begins that does what nothing can undo.
+
+        :param done: whether one has ended already, maybe in another run
         """
-        self._final = self._verdict is None
+        self._final = self._final or done or self._verdict is None
+
+    def _too_late(self, verdict: exceptions.TaskError) -> bool:
+        return self._final and verdict.code == verdicts.CANCELLED
 
     @contextlib.contextmanager
     def undoing(self) -> Iterator[None]:
@@ -107,7 +113,7 @@ class RunSignal:
         verdict = self._verdict
         if verdict is None or getattr(self._undoing, "active", False):
             return
-        if not (self._final and verdict.code == verdicts.CANCELLED):
+        if not self._too_late(verdict):
             raise verdict
 
     def wait(self, seconds: float) -> None:

@@ -64,7 +64,8 @@ def compared(
     renamed = built.task_type.renamed_atoms
     if renamed and stored.graph is not None:
         before = json.loads(stored.graph)
-        if _renamed(before, renamed) == graph.shape(built.graph):
+        now = graph.shape(built.graph)
+        if _renamed(before, renamed, now) == now:
             names = _names(before)
             return {old: new for old, new in renamed.items() if old in names}
     raise _needs(held, _difference(stored, built.graph))
@@ -82,10 +83,20 @@ def _names(shape: Mapping[str, Any]) -> set[str]:
 
 
 def _renamed(
-    shape: Mapping[str, Any], renamed: Mapping[str, str]
+    shape: Mapping[str, Any],
+    renamed: Mapping[str, str],
+    now: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Give a stored shape with the names of this release."""
-    nodes = [[renamed.get(n[0], n[0]), *n[1:]] for n in shape["nodes"]]
+    """Give a stored shape with the names of this release.
+
+    An atom is named after its class, as a rule: then that has another name.
+    """
+    kinds = {node[0]: node[1] for node in now["nodes"]}
+    nodes = []
+    for old, kind, *rest in shape["nodes"]:
+        new = renamed.get(old, old)
+        other = renamed.get(kind, kind)
+        nodes.append([new, other if kinds.get(new) == other else kind, *rest])
     edges = [[renamed.get(a, a), renamed.get(b, b)] for a, b in shape["edges"]]
     return {"nodes": sorted(nodes), "edges": sorted(edges)}
 

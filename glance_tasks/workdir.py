@@ -79,8 +79,12 @@ class WorkArea:
             self._remove_claims(home, fence)
             if not any(self._claims(home)):
                 self._mark.lift(home)
-            with contextlib.suppress(OSError):
-                home.rmdir()
+                try:
+                    home.rmdir()
+                except OSError:
+                    # A copy that was cut is there still, for the sweep.
+                    with contextlib.suppress(OSError):
+                        self._mark.put(home)
 
     def _remove_claims(self, home: pathlib.Path, last: int) -> None:
         for number in self._claims(home):

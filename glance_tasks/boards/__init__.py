@@ -96,7 +96,7 @@ class Board(Protocol):
         :returns: False when the claim had been lost
         """
 
-    def set_aside(self, claim: Claim) -> None:
+    def set_aside(self, connection: Any, claim: Claim) -> None:
         """Keep the task from being taken until :meth:`wake`."""
 
     def wake(self, older_than: float, task_id: str | None = None) -> None:

@@ -121,7 +121,11 @@ class SqlBoard:
         lapsed, ready = _without(lapsed, but), _without(ready, but)
         if not self._any_claimable(lapsed, ready):
             return None
-        with self._database.write() as connection:
+        taken: boards.Claim | None = None
+
+        def take(connection: sa.Connection) -> None:
+            nonlocal taken
+            taken = None
             for query in (lapsed, ready):
                 if task_id is not None:
                     query = query.where(_JOBS.c.task_id == task_id)
@@ -133,8 +137,12 @@ class SqlBoard:
                     .first()
                 )
                 if job is not None:
-                    return self._take(connection, job, holder, ttl, since)
-        return None
+                    taken = self._take(connection, job, holder, ttl, since)
+                    return
+
+        # Whoever cancels or pauses it just now locks its row first.
+        self._database.transact(take)
+        return taken
 
     def _any_claimable(self, *queries: sa.Select[Any]) -> bool:
         # An idle conductor must not take SQLite's only write lock to look.
@@ -262,17 +270,18 @@ class SqlBoard:
             ).rowcount
         return bool(given)
 
-    def set_aside(self, claim: boards.Claim) -> None:
+    def set_aside(
+        self, connection: sa.Connection, claim: boards.Claim
+    ) -> None:
         """Keep the task from being taken until :meth:`wake`."""
-        with self._database.single() as connection:
-            connection.execute(
-                _of(claim).values(
-                    state="waiting",
-                    holder=None,
-                    lease_until=None,
-                    not_before=models.now(),
-                )
+        connection.execute(
+            _of(claim).values(
+                state="waiting",
+                holder=None,
+                lease_until=None,
+                not_before=models.now(),
             )
+        )
 
     def wake(self, older_than: float, task_id: str | None = None) -> None:
         """Let tasks be taken that were set aside that many seconds ago."""

@@ -23,12 +23,14 @@ class Asked:
 
     :ivar fence: the number of its last claim
     :ivar late: whether its deadline has passed
+    :ivar lease_left: seconds until it may be claimed by others
     """
 
     fence: int
     control: task.Control | None
     note: str | None
     late: bool
+    lease_left: float
 
 
 def asked(database: db.Database, ids: Collection[str]) -> dict[str, Asked]:
@@ -37,8 +39,14 @@ def asked(database: db.Database, ids: Collection[str]) -> dict[str, Asked]:
     :raises DatabaseUnreachable: when the database is away
     """
     late = sa.func.coalesce(_TASKS.c.deadline_at <= models.now(), sa.false())
+    left = (
+        sa.select(models.JOBS.c.lease_until - models.now())
+        .where(models.JOBS.c.task_id == _TASKS.c.id)
+        .scalar_subquery()
+    )
     query = (
         sa.select(_TASKS.c.id, _TASKS.c.fence, late.label("late"))
+        .add_columns(sa.func.coalesce(left, 0.0).label("left"))
         .add_columns(_TASKS.c.control, _TASKS.c.control_note)
         .where(_TASKS.c.id.in_(ids))
         .where(_TASKS.c.finished_at.is_(None))
@@ -50,6 +58,7 @@ def asked(database: db.Database, ids: Collection[str]) -> dict[str, Asked]:
                 row.control and task.Control(row.control),
                 row.control_note,
                 bool(row.late),
+                row.left,
             )
             for row in connection.execute(query)
         }
@@ -97,12 +106,14 @@ def paused(connection: sa.Connection, held: task.Task) -> bool:
     """Have a task paused that its holder leaves, if that was asked.
 
     :param held: as it was claimed
-    :returns: False when it was not asked, or not any more
+    :returns: False when it was not asked, or not any more, or what it has
+        done is being undone
     """
     matched = connection.execute(
         sa.update(_TASKS)
         .where(_TASKS.c.id == held.id, _TASKS.c.fence == held.fence)
-        .where(_TASKS.c.phase == task.Phase.PAUSING.value)
+        .where(_TASKS.c.control == task.Control.PAUSE.value)
+        .where(_TASKS.c.phase != task.Phase.REVERTING.value)
         .values(
             phase=task.Phase.PAUSED.value,
             control=None,

@@ -9,6 +9,7 @@ waits for ever.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -44,7 +45,9 @@ def take(
     ours = _strictest(wanted)
     _enter(connection, ours)
     held = _conflict(connection, new.id, ours)
-    reason = None if held is None else _in_use(*held, requester)
+    # Its owner reads what it waits for; who submits it what it is refused for.
+    reader = task.Requester(new.owner) if waits and new.owner else requester
+    reason = None if held is None else _in_use(*held, reader)
     if reason and not waits:
         raise exceptions.TaskConflict(
             f"{reason}; submit this when that has ended"
@@ -81,11 +84,12 @@ def release(connection: sa.Connection, task_id: str) -> list[tuple[str, int]]:
     # Else one that is submitted now would wait for what is gone already.
     _enter(connection, ours)
     connection.execute(sa.delete(_LOCKS).where(_LOCKS.c.task_id == task_id))
-    able = [
-        (row.id, row.priority)
-        for row in _waiters(connection, ours)
-        if _granted(connection, row.id) and row.phase == _QUEUED
-    ]
+    able = []
+    for waiter in _waiters(connection, ours):
+        row = _granted(connection, waiter)
+        # One that was paused meanwhile is posted when it is resumed.
+        if row is not None and row.phase == _QUEUED:
+            able.append((row.id, row.priority))
     _leave(connection, ours)
     return able
 
@@ -181,33 +185,36 @@ def _in_use(
 # --- those that wait ---------------------------------------------------------
 
 
-def _waiters(
-    connection: sa.Connection, resources: Iterable[str]
-) -> list[sa.Row[tuple[str, int, str]]]:
+def _waiters(connection: sa.Connection, resources: Iterable[str]) -> list[str]:
     """Give the tasks that wait for one of the resources, oldest first."""
     query = (
-        sa.select(_TASKS.c.id, _TASKS.c.priority, _TASKS.c.phase)
+        sa.select(_TASKS.c.id)
         .join_from(_LOCKS, _TASKS, _LOCKS.c.task_id == _TASKS.c.id)
         .where(_LOCKS.c.resource.in_(list(resources)))
         .where(_LOCKS.c.granted.is_(False))
-        .group_by(_TASKS.c.id, _TASKS.c.priority, _TASKS.c.phase)
+        .group_by(_TASKS.c.id)
         .order_by(sa.func.min(_TASKS.c.created_at), _TASKS.c.id)
     )
-    return list(connection.execute(query))
+    return list(connection.scalars(query))
 
 
-def _granted(connection: sa.Connection, task_id: str) -> bool:
-    """Grant a waiting task its locks, if nobody is in the way any more."""
+def _granted(connection: sa.Connection, task_id: str) -> Any:
+    """Grant a waiting task its locks, if nobody is in the way any more.
+
+    :returns: its row as it is; None when it goes on waiting
+    """
     # Locked: two that let go of different resources of one waiter would each
-    # see the other's lock there still, and neither grant it.
-    since = connection.scalar(
-        sa.select(_TASKS.c.created_at)
+    # see the other's lock there still, and neither grant it. And it may be
+    # paused or resumed at this moment.
+    columns = (_TASKS.c.id, _TASKS.c.priority, _TASKS.c.phase)
+    row = connection.execute(
+        sa.select(*columns, _TASKS.c.created_at)
         .where(_TASKS.c.id == task_id)
         .with_for_update()
-    )
+    ).one()
     wanted = _of_task(connection, task_id)
-    if _conflict(connection, task_id, wanted, since) is not None:
-        return False
+    if _conflict(connection, task_id, wanted, row.created_at) is not None:
+        return None
     connection.execute(
         sa.update(_LOCKS)
         .where(_LOCKS.c.task_id == task_id)
@@ -218,4 +225,4 @@ def _granted(connection: sa.Connection, task_id: str) -> bool:
         .where(_TASKS.c.id == task_id)
         .values(queue_reason=None, updated_at=models.now())
     )
-    return True
+    return row

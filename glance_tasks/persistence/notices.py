@@ -78,5 +78,10 @@ def done(database: db.Database, notice: Notice) -> None:
     """
     with database.single() as connection:
         connection.execute(
-            sa.delete(_NOTICES).where(_NOTICES.c.id == notice.number)
+            # SQLite gives a number again once it is free.
+            sa.delete(_NOTICES).where(
+                _NOTICES.c.id == notice.number,
+                _NOTICES.c.task_id == notice.task_id,
+                _NOTICES.c.event_type == notice.event_type,
+            )
         )

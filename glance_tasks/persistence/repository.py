@@ -28,6 +28,12 @@ from glance_tasks.persistence import secrets
 
 _TASKS = models.TASKS
 
+# What a new task's row has as the task has it.
+_AS_IT_IS = (
+    *("id", "type", "owner", "user_id", "request_id", "image_id", "retry_of"),
+    *("parent_id", "idempotency_key", "time_limit", "priority", "fence"),
+)
+
 #: Queues a task, by its id and priority, within a transaction.
 Post = Callable[[sa.Connection, str, int], None]
 
@@ -75,24 +81,13 @@ class TaskRepository:
         """
         now = models.now()
         values = {
-            "id": new.id,
-            "type": new.type,
+            **{name: getattr(new, name) for name in _AS_IT_IS},
             "status": new.status.value,
             "phase": new.phase.value,
-            "owner": new.owner,
-            "user_id": new.user_id,
-            "request_id": new.request_id,
-            "image_id": new.image_id,
-            "retry_of": new.retry_of,
             "input": json.dumps(dict(new.input)),
             "plan": json.dumps(dict(new.plan)),
             "progress": "{}",
-            "idempotency_key": new.idempotency_key,
-            "parent_id": new.parent_id,
             "queue_reason": queue_reason,
-            "time_limit": new.time_limit,
-            "priority": new.priority,
-            "fence": new.fence,
             "created_at": now,
             "updated_at": now,
         }
@@ -363,12 +358,18 @@ def _held(task_id: str, fence: int) -> sa.Update:
 
 
 def _reported(phase: task.Phase) -> Any:
-    """Give the phase of a run that works: what was asked stays to be seen."""
-    if phase not in (task.Phase.PROCESSING, task.Phase.TRANSFERRING):
-        return phase.value
-    asked = (task.Phase.PAUSING.value, task.Phase.CANCELLING.value)
+    """Give the phase of a run that works: what was asked stays to be seen.
+
+    What the run has read may be older than what the row says.
+    """
+    if phase not in task.AT_WORK:
+        return _TASKS.c.phase
+    kept = [task.Phase.PAUSED, task.Phase.QUEUED]
+    if phase is not task.Phase.REVERTING:
+        kept += [task.Phase.PAUSING, task.Phase.CANCELLING]
     return sa.case(
-        (_TASKS.c.phase.in_(asked), _TASKS.c.phase), else_=phase.value
+        (_TASKS.c.phase.in_([one.value for one in kept]), _TASKS.c.phase),
+        else_=phase.value,
     )
 
 

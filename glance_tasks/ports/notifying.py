@@ -17,5 +17,6 @@ class Notifier(Protocol):
 
         :param event_type: ``task.create``, ``task.success`` or
             ``task.failure``, as Glance names them
-        :param payload: JSON: the task, without its input
+        :param payload: JSON: the task as it is when this is told, without its
+            input
         """

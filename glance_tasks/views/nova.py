@@ -16,11 +16,13 @@ Computed of the tasks there are, until those are reaped:
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
+import contextlib
 import dataclasses
 import datetime
 from typing import Any
 from typing import Protocol
 
+from glance_tasks import exceptions
 from glance_tasks import task
 
 _CANCELLED = "cancelled"
@@ -137,9 +139,10 @@ class NovaView:
             if one.status is task.Status.SUCCESS:
                 made_good.add(one.type)
             elif one.type not in made_good:
-                fault = _fault(self._tasks.get(one.id, requester))
-                if fault.code != _CANCELLED:
-                    return fault
+                with contextlib.suppress(exceptions.TaskNotFound):
+                    fault = _fault(self._tasks.get(one.id, requester))
+                    if fault.code != _CANCELLED:
+                        return fault
         return None
 
     def task_state(
@@ -188,7 +191,9 @@ class NovaView:
     ) -> Action:
         message = None
         if root.status is task.Status.FAILURE:
-            message = self._tasks.get(root.id, requester).message
+            # It may be reaped by now.
+            with contextlib.suppress(exceptions.TaskNotFound):
+                message = self._tasks.get(root.id, requester).message
         return Action(
             action=root.type,
             image_id=root.image_id or "",
@@ -219,9 +224,11 @@ def _ending(one: task.Task) -> tuple[datetime.datetime, str]:
 
 def _roots(tasks: Iterable[task.Task]) -> list[task.Task]:
     """Give the task that stands for each request, newest first."""
-    groups: dict[str, list[task.Task]] = {}
+    groups: dict[tuple[str, str], list[task.Task]] = {}
     for one in tasks:
-        groups.setdefault(one.request_id or one.id, []).append(one)
+        # Whoever asks chooses the request's id.
+        of = (one.owner, one.request_id or one.id)
+        groups.setdefault(of, []).append(one)
     roots = [
         min(group, key=lambda one: (one.parent_id is not None, *_age(one)))
         for group in groups.values()

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cancel, pause and resume, from any process, on each kind of database."""
 
+import time
+
 import pytest
 
 import glance_tasks as gt
 from glance_tasks import boards
+from glance_tasks import runner
+from glance_tasks.persistence import controls
+from glance_tasks.persistence import locks
 from glance_tasks.persistence import models
 from glance_tasks.testing.certification import processes
 from tests.support import engines
@@ -367,3 +372,146 @@ def test_a_reason_shows_no_password(engine, world):
 
     assert "hunter2" not in repr(engines.dump(engine))
     assert "host/ is wrong" in found.message
+
+
+# --- what is read and what is written cross ----------------------------------
+
+
+def write(engine, statement):
+    with engine.database.write() as connection:
+        connection.exec_driver_sql(statement)
+
+
+def test_a_pause_that_came_too_late_does_not_hold_up_the_undoing(
+    engine, world
+):
+    task = cut_off(engine, world)
+    write(
+        engine,
+        "UPDATE gt_tasks SET phase = 'reverting', control = 'pause'",
+    )
+    write(engine, "UPDATE gt_atoms SET intention = 'REVERT'")
+    world.open_gate()
+
+    engines.run_all(engine)
+
+    assert engine.get(task.id).ended
+
+
+def test_what_is_undone_and_tried_again_is_paused_then(engine, world):
+    task = engine.submit("line", world.given())
+    held = engines.claim(engine)
+    engine.pause(task.id)
+    write(engine, "UPDATE gt_tasks SET phase = 'processing'")
+
+    left = engine.services().controls.leave(held)
+
+    assert (left, engine.get(task.id).phase) == ("paused", "paused")
+
+
+@pytest.mark.parametrize(
+    ("verb", "phase"), [("cancel", "cancelling"), ("resume", "processing")]
+)
+def test_what_a_run_has_read_is_not_written_over_what_was_asked(
+    engine, world, verb, phase
+):
+    task = engine.submit("line", world.given())
+    engines.claim(engine)
+    engine.pause(task.id)
+    engines.lapse(engine)
+    run = runner.Run(engine.services(), engines.claim(engine))
+    getattr(engine, verb)(task.id)
+
+    with pytest.raises(gt.RunInterrupted):
+        run.execute()
+    run.flush()
+    left = engine.services().controls.leave(run.claim)
+
+    assert left == "given back"
+    assert engine.get(task.id).phase == phase
+
+
+def test_a_late_report_does_not_wake_a_paused_task(engine, world):
+    task = engine.submit("line", world.given())
+    held = engines.claim(engine)
+    engine.pause(task.id)
+    engine.services().controls.leave(held)
+
+    for phase in (gt.Phase.PROCESSING, gt.Phase.REVERTING):
+        engine.tasks.note(
+            *(task.id, held.task.fence),
+            phase=phase,
+            progress={},
+            advanced=False,
+        )
+
+    assert engine.get(task.id).phase == "paused"
+
+
+def test_what_is_cancelled_while_it_is_set_aside_is_not_put_to_sleep(
+    engine, world
+):
+    task = engine.submit("line", world.given())
+    held = engines.claim(engine)
+    engine.cancel(task.id)
+
+    left = engine.services().controls.leave(held, aside=True)
+
+    assert left == "given back"
+    assert jobs(engine) == ["ready"]
+
+
+def test_what_no_release_can_undo_ends_and_says_so(
+    engine, world, tmp_path, clean_database_url
+):
+    task = cut_off(engine, world)
+    engine.cancel(task.id)
+
+    with engines.opened(
+        tmp_path,
+        database_url=clean_database_url,
+        types={"arms": task_types.ArmsTask},
+    ) as other:
+        engines.run_all(other)
+
+    found = engine.get(task.id)
+    assert found.failure.code == "cancelled"
+    assert found.failure.left_behind == ("what the task had done so far",)
+
+
+def test_a_call_is_answered_though_nothing_is_asked_any_more(engine, world):
+    task = engine.submit("line", world.given())
+    run = runner.Run(engine.services(), engines.claim(engine))
+    engine.pause(task.id)
+    engine.resume(task.id)
+
+    asked = controls.asked(engine.database, [task.id])
+    answers = [run.hear(asked[task.id], time.monotonic())]
+    engine.board.renew([run.claim], 3600.0)
+    asked = controls.asked(engine.database, [task.id])
+    answers.append(run.hear(asked[task.id], time.monotonic()))
+
+    assert answers == [3600.0, None]
+
+
+def test_who_waits_and_is_paused_at_that_moment_is_not_run(
+    engine, world, tmp_path, monkeypatch
+):
+    if engine.database.embedded:
+        pytest.skip("SQLite has one writer at a time")
+    first = engine.submit("line", world.given(takes=["image:1"]))
+    other = task_types.World(tmp_path / "other")
+    second = engine.submit("patient", other.given(takes=["image:1"]))
+    waiters = locks._waiters
+
+    def meanwhile(connection, resources):
+        found = waiters(connection, resources)
+        engine.pause(second.id)
+        return found
+
+    monkeypatch.setattr(locks, "_waiters", meanwhile)
+    engines.run(engine, engines.claim(engine, first.id))
+    paused = jobs(engine)
+    engine.resume(second.id)
+
+    assert (paused, jobs(engine)) == ([], ["ready"])

@@ -133,6 +133,18 @@ def test_who_dies_over_it_leaves_it_to_others(engine, listener, world):
     assert listener.kinds(task) == ["task.create"]
 
 
+def test_what_was_told_late_does_not_forget_another(engine, listener, world):
+    engine.submit("line", world.given())
+    (late,) = notices.take(engine.database, 50, 30.0)
+    notices.done(engine.database, late)
+    # SQLite gives the number again.
+    engine.submit("line", world.given())
+
+    notices.done(engine.database, late)
+
+    assert len(engines.dump(engine)["gt_notices"]) == 1
+
+
 def test_several_tell_each_once(engine, listener, world):
     for _ in range(20):
         engine.submit("line", world.given())

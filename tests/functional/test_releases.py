@@ -226,6 +226,34 @@ def test_a_release_that_says_what_it_renamed_goes_on(
     assert ran_after == list(names[3:])
 
 
+class FetchDisk(task_types.Mark):
+    """An atom with its class's name."""
+
+
+class DownloadDisk(task_types.Mark):
+    """The same, later."""
+
+
+def test_an_atom_whose_class_got_another_name_goes_on(home, world):
+    def release(kind, **chosen):
+        return row_of(STEPS[0], (kind, None), STEPS[2], **chosen)
+
+    old = release(FetchDisk)
+    with engines.opened(home, types={"line": old}) as engine:
+        task = engine.submit("line", world.given(die_at="step-2"))
+        engines.die(engine)
+        world.open_gate()
+
+    renamed = {"FetchDisk": "DownloadDisk"}
+    new = release(DownloadDisk, renamed_atoms=renamed)
+    with engines.opened(home, types={"line": new}) as engine:
+        engines.run_all(engine)
+
+        assert engine.get(task.id).status == "success"
+    assert world.counts()["execute FetchDisk"] == 1
+    assert world.counts()["execute DownloadDisk"] == 0
+
+
 def test_a_task_that_began_in_an_older_release_goes_on(home, world):
     with engines.opened(home) as engine:
         task = engine.submit("line", world.given(die_at="step-3"))

@@ -7,7 +7,7 @@ import pytest
 from taskflow.patterns import linear_flow
 
 import glance_tasks as gt
-from glance_tasks import boards
+from glance_tasks.persistence import controls
 from glance_tasks.testing import clock
 from tests.support import engines
 from tests.support import task_types
@@ -201,20 +201,43 @@ def test_a_restart_is_an_attempt(home, world):
 
 def test_what_does_not_leave_is_taken_over(engine, home, world):
     task = engine.submit("restarting", world.given(deaf_at="step-2"))
-    options = {"claim_ttl": 3600.0, "stall_after": STILL}
-    with conducting(engine, max_tasks=1):
+    options = {"claim_ttl": 3600.0, "stall_after": 0.0}
+    with conducting(engine, max_tasks=1) as first:
         noted(world, "execute step-2")
+        (stuck,) = first._runs.values()
         with (
             engines.opened(home, types=TYPES, **options) as other,
             conducting(other),
         ):
             noted(world, "execute step-2", times=2)
+            # Its first conductor has looked again, and found it lost.
+            engines.until(lambda: stuck._signal.interrupted)
             taken = engine.get(task.id)
+            lease = lease_left(engine, task)
             world.open_gate()
             found = ended(engine, task)
 
     assert taken.fence == 2
+    assert lease > 60
     assert found.status == "success"
+
+
+def lease_left(engine, task):
+    return controls.asked(engine.database, [task.id])[task.id].lease_left
+
+
+def test_a_conductor_that_claims_its_own_stuck_task_keeps_both_in_mind(
+    engine, world
+):
+    task = engine.submit("restarting", world.given(deaf_at="step-2"))
+    with conducting(engine, max_tasks=2) as conductor:
+        noted(world, "execute step-2", times=2)
+        held = sorted(number for _, number in conductor._runs)
+        world.open_gate()
+        ended(engine, task)
+        engines.until(lambda: not conductor._runs, "the end of both")
+
+    assert held == [1, 2]
 
 
 # --- whoever holds it --------------------------------------------------------
@@ -307,6 +330,48 @@ def test_what_is_claimed_past_its_deadline_is_undone(engine, world):
     assert found.failure.code == "deadline_passed"
 
 
+def test_a_run_that_is_over_at_once_has_a_deadline_too(engine, world):
+    task = engine.submit("brief", world.given(die_at="step-1"))
+    engines.die(engine)
+    clock.FakeClock(engine).advance(3600)
+    world.open_gate()
+
+    engines.run_all(engine)
+
+    assert engine.get(task.id).failure.code == "deadline_passed"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("time_limit", "60"),
+        ("time_limit", 0),
+        ("time_limit", 0.5),
+        ("on_stall", "Restart"),
+    ],
+)
+def test_a_type_whose_patience_is_nonsense_is_named(home, world, name, value):
+    nonsense = type("Nonsense", (task_types.LineTask,), {name: value})
+    with (
+        engines.opened(home, types={"line": nonsense}) as engine,
+        pytest.raises(gt.BrokenPlugin, match=f"its {name} is"),
+    ):
+        engine.submit("line", world.given())
+
+
+@pytest.mark.parametrize("name", ["time_limit", "stall_after"])
+@pytest.mark.parametrize("value", ["60", -1])
+def test_an_atom_whose_patience_is_nonsense_is_named(
+    home, world, monkeypatch, name, value
+):
+    monkeypatch.setattr(task_types.Mark, name, value)
+    with (
+        engines.opened(home) as engine,
+        pytest.raises(gt.BrokenPlugin, match=f"step-0 has {name} = "),
+    ):
+        engine.submit("line", world.given())
+
+
 def test_an_atom_has_a_deadline_of_its_own(engine, world):
     task = engine.submit("hasty", world.given(stay_at="step-0"))
     with conducting(engine):
@@ -314,7 +379,3 @@ def test_an_atom_has_a_deadline_of_its_own(engine, world):
 
     assert found.failure.code == "step_deadline_passed"
     assert "step-0 took longer than the 0.4 s" in found.message
-
-
-def test_a_call_is_shorter_than_a_lease():
-    assert boards.CALL_S < 30

@@ -184,13 +184,14 @@ def test_no_more_is_read_than_there_is_said_to_be(kit):
 
 def test_the_last_byte_may_come_while_the_task_is_set_aside(kit, monkeypatch):
     task = submit(kit)
-    set_aside = kit.engine.board.set_aside
+    controls = kit.engine.services().controls
+    leave = controls.leave
 
-    def late(claim):
+    def late(claim, **how):
         hand_in(kit, task, NOISE)
-        set_aside(claim)
+        return leave(claim, **how)
 
-    monkeypatch.setattr(kit.engine.board, "set_aside", late)
+    monkeypatch.setattr(controls, "leave", late)
     assert look(kit, task).queue_reason
     assert kit.run(task.id).status == "success"
 

@@ -49,7 +49,7 @@ RUNNING |= words(
 RUNNING |= words(
     "choices services stalls stopping stores submission upgrades verdicts"
 )
-RUNNING |= words("announcing reading waiting")
+RUNNING |= words("announcing hearing reading waiting")
 RUN |= RUNNING | words("keyring logs secrets temp_urls")
 ALL = RUN | words("adapters views api cmd testing")
 

@@ -9,6 +9,7 @@ import pytest
 import glance_tasks as gt
 from glance_tasks import exceptions
 from glance_tasks import stopping
+from glance_tasks import verdicts
 from glance_tasks.testing import doubles
 
 VERDICT = gt.TaskError("enough", code="gave_up")
@@ -121,3 +122,46 @@ def test_a_run_that_may_have_been_frozen_asks_the_fence_before_it_goes_on():
 
     with pytest.raises(exceptions.LeaseLost), signal.undoing():
         signal.check()
+
+
+# --- what nothing can undo ---------------------------------------------------
+
+CANCELLED = verdicts.cancelled("by me")
+LATE = exceptions.TaskError("too late", code="deadline_passed")
+
+
+@pytest.fixture
+def final(signal):
+    """Give a signal of a run whose final atom has begun."""
+    signal.enter_final()
+    return signal
+
+
+def test_a_cancel_that_came_first_is_heard(signal):
+    signal.condemn(CANCELLED)
+    signal.enter_final()
+
+    with pytest.raises(exceptions.TaskError):
+        signal.check()
+
+
+def test_a_cancel_behind_the_point_of_no_return_is_not(final):
+    final.condemn(CANCELLED)
+    final.enter_final()
+
+    final.check()
+
+
+def test_nor_is_one_that_came_behind_it_in_another_run(signal):
+    signal.condemn(CANCELLED)
+    signal.enter_final(done=True)
+
+    signal.check()
+
+
+def test_it_does_not_keep_other_verdicts_out(final):
+    final.condemn(CANCELLED)
+    final.condemn(LATE)
+
+    with pytest.raises(exceptions.TaskError, match="too late"):
+        final.check()
