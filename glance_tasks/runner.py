@@ -93,10 +93,6 @@ class Run:
         """Whether the run is left because it stalled."""
         return self._hearing.restarts
 
-    def condemn(self, verdict: exceptions.TaskError) -> None:
-        """Make the atom at work, or else the next one, fail with this."""
-        self._signal.condemn(verdict)
-
     def renewed(self, since: float) -> None:
         """Hear that the lease was good at that time; monotonic clock."""
         self._signal.renewed(since)

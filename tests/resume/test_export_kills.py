@@ -6,14 +6,13 @@ import contextlib
 import json
 import pathlib
 import random
-import threading
 from typing import Any
 from urllib import parse
 
 import pytest
 
 import glance_tasks as gt
-from glance_tasks import runner
+from tests.support import conducting
 from tests.support import cutting
 from tests.support import engines
 from tests.support import importing
@@ -164,12 +163,8 @@ def test_a_large_export_survives_five_deaths(tmp_path, end, chooser, width):
     survive(tmp_path, end, 256 * MIB, 5, chooser, parts_at_once=width)
 
 
-class _Told(gt.TaskError):
-    code = "check_refused"
-
-
 def cancelled(here, way, until):
-    """Run what waits, and have it undone once so many bytes have passed."""
+    """Run what waits, and cancel it once so many bytes have passed."""
     conf = engines.configuration(here.data_dir)
     for name, value in (
         ("allowed_networks", ["127.0.0.0/8"]),
@@ -178,15 +173,11 @@ def cancelled(here, way, until):
     ):
         conf.set_override(name, value, "glance_tasks_send")
     engine = gt.TaskEngine(conf)
-    run = runner.Run(engine.services(), engine.board.claim("test", 60.0))
-    working = threading.Thread(target=run.execute)
-    working.start()
-    try:
+    (task,) = engine.find(filters={"type": "export"})
+    with contextlib.closing(engine), conducting.conducting(engine):
         engines.until(lambda: way.up > until, "bytes on their way")
-        run.condemn(_Told("it is not wanted any more"))
-    finally:
-        working.join()
-        engine.close()
+        engine.cancel(task.id, reason="it is not wanted any more")
+        engine.wait(task.id, 60)
 
 
 @pytest.mark.slow
@@ -198,7 +189,7 @@ def test_after_a_cancel_nothing_of_it_is_there(tmp_path, end, chooser):
     cancelled(here, way, way.up + chooser.randint(PART, size // 2))
 
     task = here.ask("task", "show", task_id)
-    assert task["failure"]["code"] == "check_refused"
+    assert task["failure"]["code"] == "cancelled"
     assert task["failure"]["left_behind"] == []
     assert there.left() == {}
     assert importing.left(here.data_dir / "work") == []
