@@ -32,7 +32,18 @@ def engine(home):
 
 @pytest.fixture
 def start(home, engine):
-    """Give a way to start conductors in processes of their own."""
+    """Give a way to start conductors in processes of their own.
+
+    They never give up: of random kills several in a row come before anything
+    has moved.
+    """
+    with engines.processes(home, claim_ttl=3600, max_attempts=1000) as start:
+        yield start
+
+
+@pytest.fixture
+def start_impatient(home, engine):
+    """Give a way to start conductors that give up soon."""
     with engines.processes(home, claim_ttl=3600, max_attempts=3) as start:
         yield start
 
@@ -109,11 +120,13 @@ def test_an_undoing_outlives_its_conductors(engine, start, world):
     assert extra(world, STEPS) + extra(world, UNDOINGS) <= killed
 
 
-def test_a_task_that_kills_its_conductors_is_given_up(engine, start, world):
+def test_a_task_that_kills_its_conductors_is_given_up(
+    engine, start_impatient, world
+):
     task = engine.submit("line", world.given(kill_at="step-1"))
 
     for _life in itertools.count():
-        conductor = start()
+        conductor = start_impatient()
         engines.until(
             lambda conductor=conductor: (
                 conductor.poll() is not None or engine.get(task.id).ended
