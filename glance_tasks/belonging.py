@@ -9,33 +9,29 @@ mark that was made with the directory tells.
 import contextlib
 import pathlib
 
-_MARK = ".database"
-
 
 class Mark:
     """The mark of one database; safe to share between threads."""
 
     def __init__(self, identity: str = "") -> None:
         """Mark with ``identity``; without one nothing is marked or ours."""
-        self._identity = identity
+        self._name = identity and f".database-{identity}"
 
     def put(self, home: pathlib.Path) -> None:
-        """Mark a directory that there is.
+        """Mark a directory that there is, if it has room.
 
-        :raises OSError: when it cannot be written to
+        It is an empty file: that is there whole or not at all, also on a full
+        disk. A directory without one is never taken for a reaped task's.
         """
-        mark = home / _MARK
-        # One that was cut while it was written is empty.
-        if self._identity and not (mark.exists() and mark.stat().st_size):
-            mark.write_text(self._identity)
+        if self._name:
+            with contextlib.suppress(OSError):
+                (home / self._name).touch(mode=0o600)
 
     def lift(self, home: pathlib.Path) -> None:
         """Take the mark off, so that the directory can be empty."""
-        (home / _MARK).unlink(missing_ok=True)
+        if self._name:
+            (home / self._name).unlink(missing_ok=True)
 
     def is_on(self, home: pathlib.Path) -> bool:
         """Tell whether a directory bears this mark."""
-        with contextlib.suppress(OSError):
-            found = (home / _MARK).read_text()
-            return bool(self._identity) and found == self._identity
-        return False
+        return bool(self._name) and (home / self._name).exists()

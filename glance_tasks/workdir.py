@@ -83,8 +83,7 @@ class WorkArea:
                     home.rmdir()
                 except OSError:
                     # A copy that was cut is there still, for the sweep.
-                    with contextlib.suppress(OSError):
-                        self._mark.put(home)
+                    self._mark.put(home)
 
     def _remove_claims(self, home: pathlib.Path, last: int) -> None:
         for number in self._claims(home):
