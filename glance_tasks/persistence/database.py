@@ -16,6 +16,7 @@ from oslo_db.sqlalchemy import engines as oslo_engines
 from oslo_db.sqlalchemy import exc_filters
 import sqlalchemy
 from sqlalchemy import pool
+import tenacity
 
 from glance_tasks import exceptions
 
@@ -279,8 +280,23 @@ def _sqlite_engine(url: sqlalchemy.URL) -> sqlalchemy.Engine:
     return engine
 
 
+def _while_locked() -> tenacity.Retrying:
+    """Try again while others do: SQLite does not wait for a change of mode.
+
+    Several processes that open a new database at once meet that.
+    """
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_message(match=".*locked"),
+        stop=tenacity.stop_after_delay(_SQLITE_BUSY_S),
+        wait=tenacity.wait_random(0, 0.02),
+        reraise=True,
+    )
+
+
 def _sqlite_connected(connection: sqlite3.Connection, _record: Any) -> None:
-    connection.execute("PRAGMA journal_mode=WAL")
+    for attempt in _while_locked():
+        with attempt:
+            connection.execute("PRAGMA journal_mode=WAL")
     # FULL, not NORMAL: a checkpoint must outlive a loss of power.
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")

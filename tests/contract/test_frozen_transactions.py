@@ -8,7 +8,8 @@ from glance_tasks import exceptions
 from glance_tasks.persistence import database as db
 from glance_tasks.persistence import models
 
-HELD = {"resource": "image:1", "task_id": "first", "exclusive": True}
+HELD = {"resource": "image:1", "task_id": "first"}
+HELD |= {"exclusive": True, "granted": True}
 
 
 @pytest.fixture
