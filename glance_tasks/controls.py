@@ -6,6 +6,8 @@ that twice a second; the lease of one that is dead or frozen ends within
 ``boards.CALL_S``, and whoever claims the task next does what was asked.
 """
 
+from collections.abc import Callable
+
 from glance_tasks import boards
 from glance_tasks import exceptions
 from glance_tasks import redaction
@@ -33,9 +35,12 @@ class Controls:
         tasks: repository.TaskRepository,
         board: boards.Board,
         secrets: vault.Vault,
-        kept: retention.Retention,
+        kept: Callable[[], retention.Retention],
     ) -> None:
-        """Use what an engine has."""
+        """Use what an engine has.
+
+        :param kept: gives for how long tasks that end now are kept
+        """
         self._database = database
         self._tasks = tasks
         self._board = board
@@ -144,7 +149,7 @@ class Controls:
         """End a task that nobody ever claimed: there is nothing to undo."""
         self._board.withdraw(connection, held.id)
         failure = failures.of_error(verdicts.cancelled(note))
-        kept = self._kept.seconds(held.type, failed=True)
+        kept = self._kept().seconds(held.type, failed=True)
         ending = repository.Ending(kept, failure=failure)
         ended = events.now("failed", failure.message, code=failure.code)
         self._tasks.close(

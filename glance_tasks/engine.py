@@ -138,7 +138,9 @@ class TaskEngine(reading.TaskReader):
             *(conf, self.registry, self._shared, self.database),
             *(self.tasks, self.board, self.vault),
         )
-        self._retention = retention.configured(conf)
+        # Asked for each time: a change affects tasks that end later.
+        self._retention = functools.partial(retention.configured, conf)
+        self._retention()
         self._controls = controls.Controls(
             *(self.database, self.tasks, self.board, self.vault),
             self._retention,
@@ -372,7 +374,7 @@ class TaskEngine(reading.TaskReader):
             vault=self.vault,
             controls=self._controls,
             announcer=self._announcer,
-            retention=self._retention,
+            retention=self._retention(),
             max_attempts=conf.max_attempts,
             claim_ttl=conf.claim_ttl,
             stall_after=conf.stall_after,
