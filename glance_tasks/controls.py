@@ -7,6 +7,7 @@ that twice a second; the lease of one that is dead or frozen ends within
 """
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from glance_tasks import boards
 from glance_tasks import exceptions
@@ -21,6 +22,8 @@ from glance_tasks.persistence import failures
 from glance_tasks.persistence import locks
 from glance_tasks.persistence import repository
 from glance_tasks.secrets import vault
+
+_Given = TypeVar("_Given")
 
 _UNDOING = (task.Phase.CANCELLING, task.Phase.REVERTING)
 _PAUSED = (task.Phase.PAUSING, task.Phase.PAUSED)
@@ -55,19 +58,18 @@ class Controls:
         """Ask for a task to be undone; see :meth:`TaskEngine.cancel`."""
         note = _note(requester, reason)
 
-        def write(connection: db.Connection) -> None:
-            held = self._tasks.lock(connection, task_id, requester)
-            _refuse_ended(held)
+        def write(connection: db.Connection, held: task.Task) -> bool:
             if held.control is task.Control.CANCEL:
-                return
+                return False
             _add(connection, held, "cancel_requested", note)
-            if held.started_at is None:
+            never_ran = held.started_at is None
+            if never_ran:
                 self._end(connection, held, note)
             else:
                 self._call(connection, held, task.Control.CANCEL, note)
+            return never_ran
 
-        self._database.transact(write)
-        if self._tasks.get(task_id).ended:
+        if self._ask(task_id, requester, write):
             self._secrets.forget(task_id)
 
     def pause(
@@ -76,9 +78,7 @@ class Controls:
         """Ask for a task to be left where it is; see TaskEngine.pause."""
         note = _note(requester, reason)
 
-        def write(connection: db.Connection) -> None:
-            held = self._tasks.lock(connection, task_id, requester)
-            _refuse_ended(held)
+        def write(connection: db.Connection, held: task.Task) -> None:
             if held.phase in _PAUSED:
                 return
             if held.control or held.phase in _UNDOING:
@@ -93,20 +93,19 @@ class Controls:
             else:
                 self._call(connection, held, task.Control.PAUSE, note)
 
-        self._database.transact(write)
+        self._ask(task_id, requester, write)
 
     def resume(self, task_id: str, requester: task.Requester | None) -> None:
         """Let a paused task go on; see :meth:`TaskEngine.resume`."""
+        note = _note(requester, "")
 
-        def write(connection: db.Connection) -> None:
-            held = self._tasks.lock(connection, task_id, requester)
-            _refuse_ended(held)
+        def write(connection: db.Connection, held: task.Task) -> None:
             if held.phase not in _PAUSED:
                 raise exceptions.TaskConflict(
                     f"task {held.id} is {held.phase}; only a paused task can"
                     " be resumed"
                 )
-            _add(connection, held, "resumed", _note(requester, ""))
+            _add(connection, held, "resumed", note)
             if held.phase is task.Phase.PAUSING:
                 # Who holds it may not even have heard that it should leave.
                 rows.ask(connection, held, task.Phase.PROCESSING)
@@ -114,7 +113,28 @@ class Controls:
             rows.ask(connection, held, task.Phase.QUEUED)
             self._post(connection, held)
 
-        self._database.transact(write)
+        self._ask(task_id, requester, write)
+
+    def _ask(
+        self,
+        task_id: str,
+        requester: task.Requester | None,
+        write: Callable[[db.Connection, task.Task], _Given],
+    ) -> _Given:
+        """Write something about a living task, in one transaction.
+
+        :raises TaskConflict: when it has ended
+        """
+
+        def locked(connection: db.Connection) -> _Given:
+            held = self._tasks.lock(connection, task_id, requester)
+            if held.ended:
+                raise exceptions.TaskConflict(
+                    f"task {held.id} has ended already, as {held.status}"
+                )
+            return write(connection, held)
+
+        return self._database.transact(locked)
 
     def _call(
         self,
@@ -167,23 +187,21 @@ class Controls:
         :raises DatabaseUnreachable: when the database is away; its lease
             lapses
         """
-        left = "its lease was lost"
 
-        def write(connection: db.Connection) -> None:
-            nonlocal left
+        def write(connection: db.Connection) -> str:
             held = self._tasks.lock(connection, claim.task.id)
             if held.fence != claim.task.fence:
-                return
-            left = "given back"
+                return "its lease was lost"
             if rows.paused(connection, claim.task):
                 self._board.withdraw(connection, claim.task.id, claim)
                 _add(connection, claim.task, "paused")
-                left = "paused"
-            elif aside and held.control is None:
+                return "paused"
+            if aside and held.control is None:
                 self._board.set_aside(connection, claim)
-                left = "set aside"
+                return "set aside"
+            return "given back"
 
-        self._database.transact(write)
+        left = self._database.transact(write)
         if left == "given back" and not self._board.give_back(claim):
             left = "its lease was lost"
         return left
@@ -196,13 +214,6 @@ def _note(requester: task.Requester | None, reason: str) -> str:
     if requester is not None:
         who = f"user {requester.user_id}" if requester.user_id else "its owner"
     return f"by {who}" + (f": {redaction.redact(reason)}" if reason else "")
-
-
-def _refuse_ended(held: task.Task) -> None:
-    if held.ended:
-        raise exceptions.TaskConflict(
-            f"task {held.id} has ended already, as {held.status}"
-        )
 
 
 def _add(

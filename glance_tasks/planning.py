@@ -114,11 +114,13 @@ class Planned:
     """A task that could be built, with what is written beside it.
 
     :ivar secrets: of its input, by name; the task does not have them
+    :ivar waits: whether it waits for its locks where it cannot have them
     """
 
     new: task.Task
     secrets: Mapping[str, Any] = dataclasses.field(repr=False)
     locks: tuple[task.Lock, ...]
+    waits: bool
 
 
 def plan(
@@ -157,7 +159,8 @@ def plan(
     )
     # A graph that cannot be built must not become a task.
     building.build(types, shared, planned)
-    return Planned(planned, secrets, _locks(task_type, drafted.type, ctx))
+    wanted = _locks(task_type, drafted.type, ctx)
+    return Planned(planned, secrets, wanted, task_type.waits_for_locks)
 
 
 def _checked(

@@ -125,15 +125,12 @@ class Run:
             self._cannot_build(error)
             return
         if self._task.attempts >= self._services.max_attempts:
-            self._signal.condemn(
-                verdicts.gave_up(self._services.database, self._task)
-            )
-        if self._task.attempts >= 2 * self._services.max_attempts:
-            # Not even the undoing gets anywhere.
-            self._abandon(
-                verdicts.gave_up(self._services.database, self._task)
-            )
-            return
+            verdict = verdicts.gave_up(self._services.database, self._task)
+            if self._task.attempts >= 2 * self._services.max_attempts:
+                # Not even the undoing gets anywhere.
+                self._abandon(verdict)
+                return
+            self._signal.condemn(verdict)
         try:
             secrets = self._services.vault.opened(
                 self._task, built.task_type, self._report.hidden
@@ -157,14 +154,11 @@ class Run:
             raise exceptions.RunInterrupted("the task is to be paused")
         if self._task.control is not task.Control.CANCEL:
             return False
+        verdict = verdicts.cancelled(self._task.control_note)
         if not self._began():
-            self._end(
-                failure=failures.of_error(
-                    verdicts.cancelled(self._task.control_note)
-                )
-            )
+            self._end(failure=failures.of_error(verdict))
             return True
-        self._signal.condemn(verdicts.cancelled(self._task.control_note))
+        self._signal.condemn(verdict)
         return False
 
     def _abandon(self, verdict: exceptions.TaskError) -> None:

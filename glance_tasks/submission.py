@@ -81,11 +81,8 @@ class Submitter:
 
         def write(connection: db.Connection) -> None:
             reason = locks.take(
-                connection,
-                new,
-                planned.locks,
-                requester,
-                waits=self._types.get(new.type).waits_for_locks,
+                *(connection, new, planned.locks, requester),
+                waits=planned.waits,
             )
             self._tasks.add(connection, new, reason)
             self._secrets.write(connection, new.id, kept)

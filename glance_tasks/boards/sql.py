@@ -121,11 +121,8 @@ class SqlBoard:
         lapsed, ready = _without(lapsed, but), _without(ready, but)
         if not self._any_claimable(lapsed, ready):
             return None
-        taken: boards.Claim | None = None
 
-        def take(connection: sa.Connection) -> None:
-            nonlocal taken
-            taken = None
+        def take(connection: sa.Connection) -> boards.Claim | None:
             for query in (lapsed, ready):
                 if task_id is not None:
                     query = query.where(_JOBS.c.task_id == task_id)
@@ -137,12 +134,11 @@ class SqlBoard:
                     .first()
                 )
                 if job is not None:
-                    taken = self._take(connection, job, holder, ttl, since)
-                    return
+                    return self._take(connection, job, holder, ttl, since)
+            return None
 
         # Whoever cancels or pauses it just now locks its row first.
-        self._database.transact(take)
-        return taken
+        return self._database.transact(take)
 
     def _any_claimable(self, *queries: sa.Select[Any]) -> bool:
         # An idle conductor must not take SQLite's only write lock to look.

@@ -24,7 +24,6 @@ from glance_tasks.adapters import local_secrets
 from glance_tasks.cmd import answers
 from glance_tasks.cmd import bypasses
 from glance_tasks.cmd import findings
-from glance_tasks.cmd.findings import Finding
 from glance_tasks.imagefile import starter
 
 _GIB = 1 << 30
@@ -50,7 +49,7 @@ class Doctor(answers.ListAnswer):
         )
 
 
-def examine(conf: cfg.ConfigOpts) -> Iterator[Finding]:
+def examine(conf: cfg.ConfigOpts) -> Iterator[findings.Finding]:
     """Give the findings; a check that breaks is a finding too."""
     for check in (
         *(_plugins, _labels, _programs, _network),
@@ -60,26 +59,26 @@ def examine(conf: cfg.ConfigOpts) -> Iterator[Finding]:
 
 
 def _safely(
-    check: Callable[[cfg.ConfigOpts], Iterator[Finding]],
+    check: Callable[[cfg.ConfigOpts], Iterator[findings.Finding]],
     conf: cfg.ConfigOpts,
-) -> Iterator[Finding]:
+) -> Iterator[findings.Finding]:
     name = check.__name__.strip("_")
     try:
         yield from check(conf)
     except (exceptions.GlanceTasksError, OSError) as error:
-        yield Finding(name, "error", redaction.redact(str(error)))
+        yield findings.Finding(name, "error", redaction.redact(str(error)))
 
 
-def _plugins(conf: cfg.ConfigOpts) -> Iterator[Finding]:
+def _plugins(conf: cfg.ConfigOpts) -> Iterator[findings.Finding]:
     installed = registry.Registry()
     broken = installed.broken()
     for name, reason in broken.items():
-        yield Finding("plugins", "error", f"{name}: {reason}")
+        yield findings.Finding("plugins", "error", f"{name}: {reason}")
     if not broken:
         names = ", ".join(installed.names()) or "none"
-        yield Finding("plugins", "ok", f"task types: {names}")
+        yield findings.Finding("plugins", "ok", f"task types: {names}")
     for name, modules in bypasses.found():
-        yield Finding(
+        yield findings.Finding(
             "plugins",
             "warning",
             f"{name} imports {modules}: what it reaches by that, no rule of"
@@ -95,27 +94,27 @@ def _choices(
     name: str,
     task_type: plugin.TaskType,
     installed: registry.Registry,
-) -> Iterator[Finding]:
+) -> Iterator[findings.Finding]:
     """Check what skip_steps and checks say of one type."""
     chosen = choices.names
     skipped = chosen(conf.glance_tasks.skip_steps, name)
     for step in sorted(skipped - set(task_type.optional_steps)):
-        yield Finding(
+        yield findings.Finding(
             "skip_steps", "error", f"{name}:{step} cannot be left out"
         )
     installed.checks(chosen(conf.glance_tasks.checks, name))
 
 
-def _labels(conf: cfg.ConfigOpts) -> Iterator[Finding]:
+def _labels(conf: cfg.ConfigOpts) -> Iterator[findings.Finding]:
     installed = registry.Registry()
     names = {p.partition(":")[0] for p in conf.glance_tasks.placement}
     for name in sorted(names - set(installed.names())):
-        yield Finding(
+        yield findings.Finding(
             "placement", "error", f"{name} is no task type that is installed"
         )
     if others := placement.left_to_others(installed, conf):
         labels = ", ".join(conf.glance_tasks.labels) or "none"
-        yield Finding(
+        yield findings.Finding(
             "placement",
             "ok",
             f"conductors of this host leave {', '.join(sorted(others))} to"
@@ -123,52 +122,52 @@ def _labels(conf: cfg.ConfigOpts) -> Iterator[Finding]:
         )
 
 
-def _programs(conf: cfg.ConfigOpts) -> Iterator[Finding]:
+def _programs(conf: cfg.ConfigOpts) -> Iterator[findings.Finding]:
     for program in ("qemu-img", "qemu-nbd"):
         where = shutil.which(program)
         if where is None:
-            yield Finding(
+            yield findings.Finding(
                 "programs",
                 "error",
                 f"{program} is missing: no image can be converted; install"
                 " qemu-utils",
             )
         else:
-            yield Finding("programs", "ok", f"{program} is {where}")
+            yield findings.Finding("programs", "ok", f"{program} is {where}")
 
 
-def _network(conf: cfg.ConfigOpts) -> Iterator[Finding]:
+def _network(conf: cfg.ConfigOpts) -> Iterator[findings.Finding]:
     if starter.confinement():
-        yield Finding("network", "ok", "qemu runs without one")
+        yield findings.Finding("network", "ok", "qemu runs without one")
     else:
-        yield Finding(
+        yield findings.Finding(
             "network",
             "warning",
             "qemu shares it with us: the kernel gives this user no namespaces",
         )
 
 
-def _directories(conf: cfg.ConfigOpts) -> Iterator[Finding]:
+def _directories(conf: cfg.ConfigOpts) -> Iterator[findings.Finding]:
     for name in ("data_dir", "work_dir", "staging_dir", "store_dir"):
         yield _directory(name, getattr(opts, name)(conf))
 
 
-def _directory(name: str, path: pathlib.Path) -> Finding:
+def _directory(name: str, path: pathlib.Path) -> findings.Finding:
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path) as probe:
             probe.write(b"x")
             probe.flush()
     except OSError as error:
-        return Finding(name, "error", f"{path}: {error.strerror}")
+        return findings.Finding(name, "error", f"{path}: {error.strerror}")
     free = shutil.disk_usage(path).free
     state = "warning" if free < _GIB else "ok"
-    return Finding(name, state, f"{path}: {free / _GIB:.1f} GiB free")
+    return findings.Finding(name, state, f"{path}: {free / _GIB:.1f} GiB free")
 
 
-def _engine(conf: cfg.ConfigOpts) -> Iterator[Finding]:
+def _engine(conf: cfg.ConfigOpts) -> Iterator[findings.Finding]:
     engine = task_engine.TaskEngine(conf)
-    yield Finding(
+    yield findings.Finding(
         "database",
         "ok",
         f"{engine.database.dialect}: {engine.board.pending()} tasks wait or"
@@ -177,25 +176,29 @@ def _engine(conf: cfg.ConfigOpts) -> Iterator[Finding]:
     only = {conf.glance_tasks.store: engine.store}
     for name, store in (engine.stores or only).items():
         store.preflight()
-        yield Finding("store", "ok", f"{name} can be written")
+        yield findings.Finding("store", "ok", f"{name} can be written")
     yield from findings.of_queue(engine)
     engine.catalogue.find(limit=1)
-    yield Finding("catalogue", "ok", f"{conf.glance_tasks.catalogue} answers")
+    yield findings.Finding(
+        "catalogue", "ok", f"{conf.glance_tasks.catalogue} answers"
+    )
     yield _secrets(conf, engine)
 
 
-def _secrets(conf: cfg.ConfigOpts, engine: task_engine.TaskEngine) -> Finding:
+def _secrets(
+    conf: cfg.ConfigOpts, engine: task_engine.TaskEngine
+) -> findings.Finding:
     store, name = engine.secret_store, conf.glance_tasks.secret_store
     if not isinstance(store, local_secrets.LocalSecrets):
-        return Finding("secrets", "ok", f"{name} keeps them")
+        return findings.Finding("secrets", "ok", f"{name} keeps them")
     keys = store.source.known()
     if not keys:
         text = f"{name}: a key is made with the first secret"
     else:
         text = f"{name}: {keys[0].id} seals them, {len(keys)} in all open them"
     if store.source.configured or engine.database.embedded:
-        return Finding("secrets", "ok", text)
-    return Finding(
+        return findings.Finding("secrets", "ok", text)
+    return findings.Finding(
         "secrets",
         "warning",
         f"{text}; other hosts have keys of their own, unless all have the"

@@ -88,8 +88,8 @@ class ImageUndelete(_OneImage):
         return self.shown(image, parsed_args)
 
 
-class ImageActions(answers.ListAnswer):
-    """List what was done with an image, newest first."""
+class _PastImage(answers.ListAnswer):
+    """A command about what was done with one image."""
 
     def get_parser(self, prog_name: str) -> Any:
         """Take the image's id."""
@@ -99,9 +99,18 @@ class ImageActions(answers.ListAnswer):
         )
         return parser
 
+    @property
+    def view(self) -> nova.NovaView:
+        """What is asked for it."""
+        return nova.NovaView(self.engine())
+
+
+class ImageActions(_PastImage):
+    """List what was done with an image, newest first."""
+
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Give a row for each."""
-        found = nova.NovaView(self.engine()).actions(parsed_args.id)
+        found = self.view.actions(parsed_args.id)
         names = [field.name for field in dataclasses.fields(nova.Action)]
         names.remove("image_id")
         return names, [
@@ -113,20 +122,12 @@ class ImageActions(answers.ListAnswer):
         ]
 
 
-class ImageFaults(answers.ListAnswer):
+class ImageFaults(_PastImage):
     """Show why the last thing done with an image failed, if it did."""
-
-    def get_parser(self, prog_name: str) -> Any:
-        """Take the image's id."""
-        parser = super().get_parser(prog_name)
-        parser.add_argument(
-            "id", help="id of the image, which may be gone by now"
-        )
-        return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Any:
         """Give a row, or none."""
-        fault = nova.NovaView(self.engine()).latest_fault(parsed_args.id)
+        fault = self.view.latest_fault(parsed_args.id)
         names = [field.name for field in dataclasses.fields(nova.Fault)]
         rows = [] if fault is None else [dataclasses.astuple(fault)]
         return names, [

@@ -10,6 +10,7 @@ import random
 import sqlite3
 import time
 from typing import Any
+from typing import TypeVar
 
 from oslo_db import exception as db_exc
 from oslo_db.sqlalchemy import engines as oslo_engines
@@ -19,6 +20,8 @@ from sqlalchemy import pool
 import tenacity
 
 from glance_tasks import exceptions
+
+_Given = TypeVar("_Given")
 
 #: What a transaction is made of.
 Connection = sqlalchemy.Connection
@@ -96,16 +99,18 @@ class Database:
         """Open a transaction that commits at the end of the block."""
         return _in_words(self.engine)
 
-    def transact(self, work: Callable[[Any], None]) -> None:
+    def transact(self, work: Callable[[Any], _Given]) -> _Given:
         """Do ``work`` in a transaction, anew when it met a deadlock.
 
         A server ends one of those that wait for each other; nothing of it was
         written.
+
+        :returns: what ``work`` gave when it was committed
         """
         for number in range(1, _TIMES + 1):
             try:
                 with self.write() as connection:
-                    work(connection)
+                    given = work(connection)
             except exceptions.DatabaseUnreachable as error:
                 met = isinstance(error.__cause__, db_exc.DBDeadlock)
                 if not met or number == _TIMES:
@@ -113,7 +118,8 @@ class Database:
                 # Eight that want the same row met again and again on MariaDB.
                 time.sleep(random.uniform(0, 0.01 * number))
             else:
-                return
+                return given
+        raise AssertionError("the last time either returns or raises")
 
     def read(self) -> contextlib.AbstractContextManager[Any]:
         """Open a transaction that only reads."""

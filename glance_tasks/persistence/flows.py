@@ -50,25 +50,21 @@ def change(
     :param renamed: old names of atoms to new ones
     :returns: False when another claim holds the task; nothing was written
     """
-    matched = False
 
-    def write(connection: sa.Connection) -> None:
-        nonlocal matched
-        matched = bool(
-            connection.execute(
-                sa.update(_FLOWS)
-                .where(_FLOWS.c.task_id == task_id, _FLOWS.c.fence == fence)
-                .values(**dataclasses.asdict(flow))
-            ).rowcount
-        )
+    def write(connection: sa.Connection) -> bool:
+        matched = connection.execute(
+            sa.update(_FLOWS)
+            .where(_FLOWS.c.task_id == task_id, _FLOWS.c.fence == fence)
+            .values(**dataclasses.asdict(flow))
+        ).rowcount
         if matched and renamed:
             # By way of names that nobody has: two may exchange theirs.
             _rename(connection, task_id, {o: f"~{o}" for o in renamed})
             between = {f"~{old}": new for old, new in renamed.items()}
             _rename(connection, task_id, between)
+        return bool(matched)
 
-    database.transact(write)
-    return matched
+    return database.transact(write)
 
 
 def _rename(

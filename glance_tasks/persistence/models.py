@@ -18,6 +18,12 @@ from glance_tasks import task
 
 METADATA = sa.MetaData()
 
+_TABLE: dict[str, Any] = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+}
+
 # MariaDB's TEXT ends at 64 KiB.
 LONG = sa.Text().with_variant(mysql.LONGTEXT(), "mysql")
 ID = sa.String(36)
@@ -114,9 +120,7 @@ TASKS = sa.Table(
     sa.Index("gt_tasks_of_key", "owner", "idempotency_key", unique=True),
     sa.Index("gt_tasks_of_status", "status", "created_at", "id"),
     sa.Index("gt_tasks_expiry", "expires_at"),
-    mysql_engine="InnoDB",
-    mysql_charset="utf8mb4",
-    mysql_collate="utf8mb4_bin",
+    **_TABLE,
 )
 
 JOBS = sa.Table(
@@ -141,9 +145,7 @@ JOBS = sa.Table(
     ),
     sa.Index("gt_jobs_next", "state", "rank", "sequence", "not_before"),
     sa.Index("gt_jobs_lapsed", "state", "lease_until"),
-    mysql_engine="InnoDB",
-    mysql_charset="utf8mb4",
-    mysql_collate="utf8mb4_bin",
+    **_TABLE,
 )
 
 FLOWS = sa.Table(
@@ -156,9 +158,7 @@ FLOWS = sa.Table(
     sa.Column("graph", LONG),
     sa.Column("type_version", sa.String(16), nullable=False),
     sa.Column("fence", sa.BigInteger, nullable=False),
-    mysql_engine="InnoDB",
-    mysql_charset="utf8mb4",
-    mysql_collate="utf8mb4_bin",
+    **_TABLE,
 )
 
 ATOMS = sa.Table(
@@ -179,9 +179,7 @@ ATOMS = sa.Table(
     sa.Column("saved_at", WHEN),
     sa.Column("fence", sa.BigInteger, nullable=False),
     sa.UniqueConstraint("task_id", "name", name="gt_atoms_name"),
-    mysql_engine="InnoDB",
-    mysql_charset="utf8mb4",
-    mysql_collate="utf8mb4_bin",
+    **_TABLE,
 )
 
 EVENTS = sa.Table(
@@ -200,9 +198,7 @@ EVENTS = sa.Table(
     sa.Column("text", LONG, nullable=False),
     sa.Column("detail", LONG),
     sa.Index("gt_events_of_task", "task_id", "id"),
-    mysql_engine="InnoDB",
-    mysql_charset="utf8mb4",
-    mysql_collate="utf8mb4_bin",
+    **_TABLE,
 )
 
 SECRETS = sa.Table(
@@ -212,9 +208,7 @@ SECRETS = sa.Table(
     sa.Column("name", NAME, primary_key=True),
     sa.Column("key_id", NAME, nullable=False),
     sa.Column("ciphertext", sa.LargeBinary, nullable=False),
-    mysql_engine="InnoDB",
-    mysql_charset="utf8mb4",
-    mysql_collate="utf8mb4_bin",
+    **_TABLE,
 )
 
 LOCKS = sa.Table(
@@ -226,9 +220,7 @@ LOCKS = sa.Table(
     # False while its task waits for it.
     sa.Column("granted", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Index("gt_locks_of_task", "task_id"),
-    mysql_engine="InnoDB",
-    mysql_charset="utf8mb4",
-    mysql_collate="utf8mb4_bin",
+    **_TABLE,
 )
 
 IDENTITY = sa.Table(
@@ -236,9 +228,7 @@ IDENTITY = sa.Table(
     METADATA,
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("id", ID, nullable=False),
-    mysql_engine="InnoDB",
-    mysql_charset="utf8mb4",
-    mysql_collate="utf8mb4_bin",
+    **_TABLE,
 )
 
 NOTICES = sa.Table(
@@ -254,7 +244,5 @@ NOTICES = sa.Table(
     sa.Column("event_type", sa.String(64), nullable=False),
     sa.Column("not_before", WHEN, nullable=False),
     sa.Index("gt_notices_of_task", "task_id", "id"),
-    mysql_engine="InnoDB",
-    mysql_charset="utf8mb4",
-    mysql_collate="utf8mb4_bin",
+    **_TABLE,
 )

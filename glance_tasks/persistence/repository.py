@@ -229,17 +229,12 @@ class TaskRepository:
         :param post: queues the tasks that waited for this one's locks
         :returns: False when the fence is no longer the task's last
         """
-        matched = False
-
-        def write(connection: sa.Connection) -> None:
-            nonlocal matched
-            matched = self.close(
+        # Whoever cancels it just now locks the same rows.
+        return self._database.transact(
+            lambda connection: self.close(
                 connection, task_id, fence, ending, happened, post
             )
-
-        # Whoever cancels it just now locks the same rows.
-        self._database.transact(write)
-        return matched
+        )
 
     def close(
         self,
