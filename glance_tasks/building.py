@@ -44,6 +44,7 @@ class Surroundings:
     )
     projects: ports.ProjectDirectory | None = None
     temp_urls: ports.TempUrls | None = None
+    cache: ports.StagingCache | None = None
     speeds: location_speed.SpeedBook = dataclasses.field(
         default_factory=location_speed.SpeedBook
     )
@@ -142,6 +143,7 @@ def build(
         fetcher=shared.fetcher,
         sender=shared.sender,
         staging=shared.staging,
+        cache=shared.cache,
         limits=shared.limits,
         scrubbing=shared.scrubbing,
         check_types=types.checks(held.plan.get("checks", ())),

@@ -28,6 +28,7 @@ from glance_tasks import runner
 from glance_tasks import services as run_services
 from glance_tasks import workdir
 from glance_tasks.persistence import controls as control_rows
+from glance_tasks.transfer import cache
 from glance_tasks.transfer import staging
 
 LOG = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Employer(Protocol):
     conf: cfg.ConfigOpts
     area: workdir.WorkArea
     staging: staging.StagingArea
+    cache: cache.StagingCache
     store: ports.ImageStore
 
     def services(self) -> run_services.Services:
@@ -273,6 +275,7 @@ class Conductor:
             (self._engine.area, self._engine.staging),
             services.vault,
             self._engine.store,
+            cache=self._engine.cache,
         )
 
     # --- working -------------------------------------------------------------

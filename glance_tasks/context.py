@@ -2,6 +2,7 @@
 """What a task type is given: while it plans a task, and while it runs one."""
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 import dataclasses
 import pathlib
 from typing import Any
@@ -71,6 +72,11 @@ class Scrubbing:
     command_memory: int = 4 << 30
 
 
+#: The key of a plan: the tasks that this one retries, the last one first,
+#: whose files it may take.
+REUSES = "reuses"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class PlanContext:
     """What a type may look at while it plans a task, at submit.
@@ -115,6 +121,8 @@ class BuildContext:
     :ivar hidden: what of the secrets was revealed, which no result may hold
     :ivar check_types: the check atoms named in the plan, by name
     :ivar staging: where bytes lie that are handed in for tasks
+    :ivar cache: what failed tasks had brought from outside, for their retries;
+        None keeps nothing
     :ivar store: where new images go: the default one
     :ivar stores: all by their names, the default one first; empty where
         there is one without a name
@@ -146,6 +154,7 @@ class BuildContext:
     )
     projects: ports.ProjectDirectory | None = None
     temp_urls: ports.TempUrls | None = None
+    cache: ports.StagingCache | None = None
     speeds: location_speed.SpeedBook = dataclasses.field(
         default_factory=location_speed.SpeedBook
     )
@@ -159,6 +168,12 @@ class BuildContext:
     def plan(self) -> Mapping[str, Any]:
         """What was decided at submit."""
         return self.task.plan
+
+    @property
+    def reuses(self) -> Sequence[str]:
+        """The failed tasks of which this one may take what they brought."""
+        reused: Sequence[str] = self.plan.get(REUSES, ())
+        return reused
 
     @property
     def store_name(self) -> str:

@@ -42,6 +42,7 @@ from glance_tasks.persistence import identity
 from glance_tasks.persistence import migrations
 from glance_tasks.persistence import repository
 from glance_tasks.secrets import vault
+from glance_tasks.transfer import cache
 from glance_tasks.transfer import staging
 
 #: Priorities lie between this and its negative.
@@ -109,6 +110,9 @@ class TaskEngine(reading.TaskReader):
         mark = belonging.Mark(identity.of(self.database))
         self.area = workdir.WorkArea(opts.work_dir(conf), mark)
         self.staging = staging.StagingArea(opts.staging_dir(conf), mark)
+        self.cache = cache.StagingCache(
+            opts.cache_dir(conf), chosen.cache_max_bytes, mark
+        )
         self.catalogue = catalogue or self._adapter(
             "catalogue", chosen.catalogue
         )
@@ -133,6 +137,7 @@ class TaskEngine(reading.TaskReader):
             fetcher=fetcher,
             sender=sender,
             staging=self.staging,
+            cache=self.cache,
         )
         self._submitter = submission.Submitter(
             *(conf, self.registry, self._shared, self.database),
@@ -209,6 +214,8 @@ class TaskEngine(reading.TaskReader):
         task_id: str,
         requester: task.Requester | None = None,
         secrets: Mapping[str, Any] | None = None,
+        *,
+        reuse: bool = True,
     ) -> task.Task:
         """Submit a failed task again, as a new one linked by ``retry_of``.
 
@@ -216,13 +223,18 @@ class TaskEngine(reading.TaskReader):
 
         :param secrets: by name; each that the task had must be given again,
             as they are gone with its end
+        :param reuse: whether what the failed task had brought from outside is
+            taken from the staging cache, verified by digest, instead of being
+            brought again
         :raises InvalidInput: when a secret is missing, or is none
         :raises TaskNotFound: when there is none the requester may see
         :raises TaskConflict: when it has not failed, was retried already, or
             a living task holds what it needs
         """
         old = self.tasks.get(task_id, requester)
-        draft = planning.again(self.registry, old, secrets or {}, requester)
+        draft = planning.again(
+            *(self.registry, old, secrets or {}, requester), reuse=reuse
+        )
         return self._submitter.submit(draft, requester)
 
     # --- control -------------------------------------------------------------

@@ -76,6 +76,8 @@ def again(
     old: task.Task,
     secrets: Mapping[str, Any],
     who: task.Requester | None,
+    *,
+    reuse: bool,
 ) -> task.Task:
     """Give the draft of a retry; see :meth:`TaskEngine.retry`."""
     if old.status is not task.Status.FAILURE:
@@ -91,9 +93,18 @@ def again(
         retry_of=old.id,
         image_id=old.image_id or drafted.image_id,
         priority=old.priority,
+        plan=_reusing(old) if reuse else {},
         # The old one's traces carry its fence; ours must be larger.
         fence=old.fence,
     )
+
+
+def _reusing(old: task.Task) -> dict[str, Any]:
+    """Give the beginning of a plan: whose files the retry may take.
+
+    A retry that died before it took any leaves them where they are.
+    """
+    return {context.REUSES: [old.id, *old.plan.get(context.REUSES, ())]}
 
 
 def is_same(
@@ -145,6 +156,7 @@ def plan(
     ctx = _context(shared, drafted, skipped, secrets)
     own = _own_plan(task_type, drafted.type, ctx)
     decided = {
+        **drafted.plan,
         "image_id": drafted.image_id,
         **own,
         "checks": _checks(conf, drafted.type, types),

@@ -15,6 +15,7 @@ from glance_tasks import ports
 from glance_tasks.persistence import database as db
 from glance_tasks.persistence import expiry
 from glance_tasks.secrets import vault
+from glance_tasks.transfer import cache as staging_cache
 
 LOG = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ def reap(
     secrets: vault.Vault,
     store: ports.ImageStore,
     *,
+    cache: staging_cache.StagingCache | None = None,
     dry_run: bool = False,
 ) -> Reaped:
     """Delete what has expired, and the directories of tasks that ended.
@@ -61,6 +63,7 @@ def reap(
 
     :param areas: where tasks have directories
     :param store: the default one
+    :param cache: keeps what is there of failed tasks until they expire
     :raises DatabaseUnreachable: when the database is away
     """
     swept = sum(_sweep(database, area, dry_run) for area in areas)
@@ -75,6 +78,8 @@ def reap(
         # Those that stay would come again and again.
         if gone < _BATCH:
             break
+    if cache is not None:
+        swept += _sweep_cache(database, cache, dry_run)
     if deleted or swept:
         LOG.info("Reaped %d tasks and %d work directories", deleted, swept)
     return Reaped(deleted, swept)
@@ -99,6 +104,20 @@ def _delete(
     if gone := batch.keys() - kept:
         expiry.delete(database, gone)
     return len(gone)
+
+
+def _sweep_cache(
+    database: db.Database, cache: staging_cache.StagingCache, dry_run: bool
+) -> int:
+    """Remove what is kept of tasks that were reaped, and what is too much."""
+    there = [i for i in cache.task_ids() if cache.is_ours(i)]
+    known = expiry.known(database, there)
+    dead = [i for i in there if i not in known]
+    if not dry_run:
+        for task_id in dead:
+            cache.sweep(task_id)
+        cache.trim()
+    return len(dead)
 
 
 def _sweep(database: db.Database, area: Area, dry_run: bool) -> int:

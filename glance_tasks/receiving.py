@@ -99,7 +99,7 @@ class Receiver:
     ) -> ports.Staged:
         signal = _Awaited(self._tasks, waiting.id)
         order = orders.Order(
-            uri=f"upload:{waiting.id}",
+            uri=staging.reception_uri(waiting.id),
             path=path,
             algorithms=tuple(waiting.plan[receive.PLANNED]),
             max_bytes=self._max_bytes,

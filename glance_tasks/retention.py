@@ -7,6 +7,9 @@ import dataclasses
 from oslo_config import cfg
 
 from glance_tasks import choices
+from glance_tasks import context
+from glance_tasks import ports
+from glance_tasks import task
 
 _HOUR = 3600.0
 # A hundred years, as of the options for all types.
@@ -52,3 +55,16 @@ def configured(conf: cfg.ConfigOpts) -> Retention:
 def _seconds(option: str, pairs: Iterable[str]) -> dict[str, float]:
     hours = choices.numbers(option, pairs, most=_MOST_HOURS)
     return {name: number * _HOUR for name, number in hours.items()}
+
+
+def sweep_cache(
+    cache: ports.StagingCache | None,
+    ended: task.Task,
+    failure: task.Failure | None,
+) -> None:
+    """Leave in the cache only what a retry of a task could still use."""
+    hopeful = failure and failure.retryable and failure.code != "cancelled"
+    if cache is None or hopeful:
+        return
+    for task_id in (ended.id, *ended.plan.get(context.REUSES, ())):
+        cache.sweep(task_id)

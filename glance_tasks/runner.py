@@ -19,6 +19,7 @@ from glance_tasks import logs
 from glance_tasks import outcome
 from glance_tasks import recovery
 from glance_tasks import reporting
+from glance_tasks import retention
 from glance_tasks import services as run_services
 from glance_tasks import stopping
 from glance_tasks import task
@@ -360,6 +361,7 @@ class Run:
         # needs no file.
         services.area.remove(held.id, held.fence)
         services.staging.sweep(held.id)
+        retention.sweep_cache(services.shared.cache, held, failure)
         if failure is None:
             self._report.append("succeeded")
         else:

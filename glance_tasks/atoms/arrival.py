@@ -49,7 +49,8 @@ class Arrival(plugin.Atom):
 
     :ivar digests: that are computed in any case, by their names in hashlib
 
-    Reverting removes the file.
+    Reverting gives the file to the cache, where a retry finds it, or removes
+    it.
     """
 
     behaviour: ClassVar[plugin.Behaviour] = "resumable"
@@ -139,5 +140,26 @@ class Arrival(plugin.Atom):
             return False
 
     def revert(self, **kwargs: Any) -> None:
-        """Remove the copy and its ledger, whole or half."""
+        """Keep the copy for a retry, or remove it with its ledger."""
+        self._keep(self._path)
         self._remove()
+
+    def _keep(self, path: pathlib.Path) -> None:
+        """Give a file to the cache, if there is one and it has room."""
+        run = self.run
+        run.fence.check()
+        if run.cache is not None and run.cache.keep(run.task.id, path):
+            run.events.append("kept", "for a retry", atom=self.name)
+
+    def _lent(self) -> str | None:
+        """Take what the task that this one retries had; say which had it."""
+        run = self.run
+        cache = run.cache
+        found = cache.lend(run.reuses, self._path) if cache else None
+        if found is None:
+            return None
+        whose, size = found
+        run.events.append(
+            "reused", f"{size} bytes that task {whose} had", atom=self.name
+        )
+        return whose

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The step that fetches an image from an address."""
 
+import functools
+
 from glance_tasks import ports
 from glance_tasks.atoms import arrival
 
@@ -12,7 +14,8 @@ class FetchImage(arrival.Arrival):
 
     :ivar digests: that are computed in any case, by their names in hashlib
 
-    Reverting removes the copy.
+    A retry goes on where the task was that it retries. Reverting gives the
+    copy to the cache, or removes it.
     """
 
     def execute(self, uri: str, checksum: str | None = None) -> ports.Artifact:
@@ -24,15 +27,17 @@ class FetchImage(arrival.Arrival):
         :raises ChecksumMismatch: when they are others than was promised
         :raises DiskFull: when there is no room
         """
+        return self._arrived(functools.partial(self._fetch, uri), checksum)
+
+    def _fetch(self, uri: str, algorithms: tuple[str, ...]) -> ports.Fetched:
         run = self.run
-        return self._arrived(
-            lambda algorithms: run.fetcher.fetch(
-                uri,
-                self._path,
-                algorithms=algorithms,
-                max_bytes=run.limits.max_bytes,
-                stop=run.stop,
-                progress=run.progress,
-            ),
-            checksum,
+        # The fetcher verifies it as it does what an earlier run left.
+        self._lent()
+        return run.fetcher.fetch(
+            uri,
+            self._path,
+            algorithms=algorithms,
+            max_bytes=run.limits.max_bytes,
+            stop=run.stop,
+            progress=run.progress,
         )

@@ -2,6 +2,7 @@
 """Taking what a service hands in, once it is whole."""
 
 import time
+from typing import Any
 
 from glance_tasks import exceptions
 from glance_tasks import ports
@@ -19,8 +20,9 @@ class ReceiveImage(arrival.Arrival):
 
     :ivar digests: that are computed in any case, by their names in hashlib
 
-    Reverting removes them from there; where they were handed in they stay
-    until the task ends.
+    A retry takes those of the task that it retries, if they were whole.
+    Reverting gives them to the cache, or removes them from there; where they
+    were handed in they stay until the task ends.
     """
 
     def execute(self, checksum: str | None = None) -> ports.Artifact:
@@ -33,20 +35,24 @@ class ReceiveImage(arrival.Arrival):
         :raises ChecksumMismatch: when they are others than was promised
         :raises DiskFull: when there is no room
         """
+        return self._arrived(self._bring, checksum)
+
+    def _bring(self, algorithms: tuple[str, ...]) -> ports.Fetched:
         run = self.run
+        wanted: Any = {
+            "algorithms": algorithms,
+            "stop": run.stop,
+            "progress": run.progress,
+        }
         staged = run.staging.staged(run.task.id)
-        if not staged.whole:
+        if staged.whole:
+            return run.staging.bring(run.task.id, self._path, **wanted)
+        whose = None if staged.size else self._lent()
+        found = whose and run.staging.verified(whose, self._path, **wanted)
+        if not found:
+            self._remove()
             raise self._incomplete(staged)
-        return self._arrived(
-            lambda algorithms: run.staging.bring(
-                run.task.id,
-                self._path,
-                algorithms=algorithms,
-                stop=run.stop,
-                progress=run.progress,
-            ),
-            checksum,
-        )
+        return found
 
     def _incomplete(self, staged: ports.Staged) -> BaseException:
         """Give why this is left: more is to come, or nothing any more."""

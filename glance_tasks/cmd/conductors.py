@@ -86,6 +86,7 @@ class Reap(answers.ShowAnswer):
             (engine.area, engine.staging),
             engine.vault,
             engine.store,
+            cache=engine.cache,
             dry_run=parsed_args.dry_run,
         )
         return answers.columns(

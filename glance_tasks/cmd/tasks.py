@@ -154,6 +154,15 @@ class TaskRetry(TaskAnswer):
         """Take the failed task's id."""
         parser = super().get_parser(prog_name)
         parser.add_argument("id", help="id of a task that failed")
+        parser.add_argument(
+            "--from",
+            dest="start",
+            choices=("failed-step", "beginning"),
+            default="failed-step",
+            help="'failed-step' takes what the failed task had brought, as far"
+            " as it is still there and its digest is right; 'beginning' brings"
+            " everything again (default: failed-step)",
+        )
         inputs.add_secrets(parser)
         self.add_waiting(parser)
         return parser
@@ -163,7 +172,11 @@ class TaskRetry(TaskAnswer):
         engine = self.engine()
         failed = engine.get(parsed_args.id)
         secrets = self._secrets(engine, failed.type, parsed_args)
-        again = engine.retry(failed.id, secrets=secrets)
+        again = engine.retry(
+            failed.id,
+            secrets=secrets,
+            reuse=parsed_args.start == "failed-step",
+        )
         return self.answer(engine, again, parsed_args)
 
 

@@ -78,6 +78,14 @@ def staging_dir(conf: cfg.ConfigOpts) -> pathlib.Path:
     return pathlib.Path(chosen) if chosen else data_dir(conf) / "staging"
 
 
+def cache_dir(conf: cfg.ConfigOpts) -> pathlib.Path:
+    """Give the directory of what failed tasks had brought.
+
+    Files are moved there from the work directory: the same file system.
+    """
+    return work_dir(conf) / "cache"
+
+
 def speed_file(conf: cfg.ConfigOpts) -> pathlib.Path | None:
     """Give the file of the stores' speeds, if there is one."""
     chosen = conf.glance_tasks.speed_file

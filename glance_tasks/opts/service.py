@@ -29,6 +29,16 @@ ENGINE: list[cfg.Opt] = [
         " store, finished images move there without being copied. Unset:"
         " 'work' in data_dir.",
     ),
+    cfg.IntOpt(
+        "cache_max_bytes",
+        default=16 << 30,
+        min=0,
+        help="Most that is kept on this host, in bytes, of what failed tasks"
+        " had fetched, or were handed, so that a retry need not bring it"
+        " again; 0 keeps none. It lies in 'cache' in work_dir until the failed"
+        " task expires or is retried; the oldest goes first, and never more is"
+        " kept than as much again is free.",
+    ),
     cfg.StrOpt(
         "public_endpoint",
         help="Address under which owners reach this service, such as"

@@ -27,4 +27,5 @@ from glance_tasks.ports.transfer import Sender as Sender
 from glance_tasks.ports.transfer import Sent as Sent
 from glance_tasks.ports.transfer import Staged as Staged
 from glance_tasks.ports.transfer import Staging as Staging
+from glance_tasks.ports.transfer import StagingCache as StagingCache
 from glance_tasks.ports.transfer import TempUrls as TempUrls

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ways in and out for bytes."""
 
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 import dataclasses
@@ -91,13 +92,58 @@ class Staging(Protocol):
     ) -> Fetched:
         """Have bytes that are whole at ``path`` too, where no one writes.
 
+        A ledger beside it says so.
+
         :param algorithms: of the digests to give
         :raises DiskFull: when there is no room for them
         :raises OSError: when they cannot be read or written
         """
 
+    def verified(
+        self,
+        task_id: str,
+        path: pathlib.Path,
+        *,
+        algorithms: Sequence[str],
+        stop: running.StopSignal,
+        progress: running.Progress,
+    ) -> Fetched | None:
+        """Read the bytes that another task's service had handed in.
+
+        :param task_id: of that task
+        :param path: of the file, with its ledger
+        :returns: None when they are not whole, or not those any more
+        """
+
     def sweep(self, task_id: str) -> None:
         """Remove what was handed in for a task; absence is no error."""
+
+
+class StagingCache(Protocol):
+    """What failed tasks had brought from outside, for their retries."""
+
+    def keep(self, task_id: str, path: pathlib.Path) -> bool:
+        """Move the file at ``path``, with its ledger, into the cache.
+
+        The oldest ones go where they would be too many together.
+
+        :returns: whether it was kept; if not it may be there or not
+        """
+
+    def lend(
+        self, task_ids: Iterable[str], path: pathlib.Path
+    ) -> tuple[str, int] | None:
+        """Put what is kept of one of some tasks at ``path``, as it is.
+
+        Nothing is verified: that is for whoever reads the ledger.
+
+        :param task_ids: the first of them of which there is something
+        :returns: whose it is, and how many bytes its ledger vouches for; None
+            when there is nothing, or at ``path`` something already
+        """
+
+    def sweep(self, task_id: str) -> None:
+        """Remove what is kept of a task; absence is no error."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

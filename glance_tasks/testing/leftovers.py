@@ -44,7 +44,7 @@ def find_leftovers(engine: task_engine.TaskEngine) -> list[str]:
     images = list(_images(engine.catalogue))
     return sorted(
         [
-            *_files(engine),
+            *_files(engine, tasks),
             *_objects(engine, tasks, images),
             *_records(engine, tasks, images),
             *_rows(engine),
@@ -66,11 +66,16 @@ def _images(catalogue: ports.ImageCatalog) -> Iterator[ports.Image]:
         marker = page[-1].id
 
 
-def _files(engine: task_engine.TaskEngine) -> Iterator[str]:
+def _files(
+    engine: task_engine.TaskEngine, tasks: list[task.Task]
+) -> Iterator[str]:
     for path in _under(engine.area.root):
         # The conductors' own files: one that was killed leaves its there.
-        if ".conductors" not in path.parts:
+        if path.parts[0] not in (".conductors", engine.cache.root.name):
             yield f"work directory: {path}"
+    failed = {t.id for t in tasks if t.status is task.Status.FAILURE}
+    for task_id in set(engine.cache.task_ids()) - failed:
+        yield f"cache: what task {task_id} had brought"
     for path in _under(engine.staging.root):
         yield f"handed in: {path}"
 

@@ -6,6 +6,7 @@ in and whoever runs the task must see the same directory.
 """
 
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 import contextlib
 import errno
@@ -24,6 +25,7 @@ from glance_tasks import ports
 from glance_tasks.transfer import download
 from glance_tasks.transfer import endpoint
 from glance_tasks.transfer import order as orders
+from glance_tasks.transfer import resumption
 from glance_tasks.transfer import rules as fetch_rules
 from glance_tasks.transfer import stored
 from glance_tasks.transfer import workfile
@@ -32,6 +34,11 @@ _DATA, _LOCK = "data", "lock"
 
 # Another file system, or one without hard links: then the bytes are copied.
 _NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP}
+
+
+def reception_uri(task_id: str) -> str:
+    """Give the address under which ledgers know what a task is handed."""
+    return f"upload:{task_id}"
 
 
 class StagingArea:
@@ -105,7 +112,7 @@ class StagingArea:
         if done is None:
             raise AssertionError("only whole files are brought")
         wanted = orders.Order(
-            uri=f"upload:{task_id}",
+            uri=reception_uri(task_id),
             path=path,
             algorithms=tuple(sorted(algorithms)),
             max_bytes=done.offset,
@@ -114,10 +121,33 @@ class StagingArea:
         )
         if not _link(source, path):
             return self._copied(task_id, wanted, done)
-        if set(algorithms) <= done.digests.keys():
-            return ports.Fetched(done.offset, done.digests)
-        # It came in pieces, and nobody has read it from its beginning.
-        return ports.Fetched(done.offset, _digests(wanted))
+        digests = done.digests
+        if not set(algorithms) <= digests.keys():
+            # It came in pieces, and nobody has read it from its beginning.
+            digests = _digests(wanted)
+        _note(wanted, digests)
+        return ports.Fetched(done.offset, digests)
+
+    def verified(
+        self,
+        task_id: str,
+        path: pathlib.Path,
+        *,
+        algorithms: Sequence[str],
+        stop: ports.StopSignal,
+        progress: ports.Progress,
+    ) -> ports.Fetched | None:
+        """Read another task's bytes again; see :class:`ports.Staging`."""
+        wanted = orders.Order(
+            uri=reception_uri(task_id),
+            path=path,
+            algorithms=tuple(sorted(algorithms)),
+            max_bytes=workfile.size(path),
+            stop=stop,
+            progress=progress,
+        )
+        done = resumption.finished(wanted)
+        return ports.Fetched(done.offset, done.digests) if done else None
 
     def _copied(
         self, task_id: str, wanted: orders.Order, done: ledger.Mark
@@ -166,6 +196,15 @@ def _digests(wanted: orders.Order) -> dict[str, str]:
             lambda offset: wanted.progress.bytes(offset, wanted.max_bytes),
         )
         return digests.hexdigests()
+
+
+def _note(wanted: orders.Order, digests: Mapping[str, str]) -> None:
+    """Put a ledger beside the file of an order that is whole."""
+    size = wanted.max_bytes
+    known = {name: digests[name] for name in wanted.algorithms}
+    header = wanted.header(endpoint.Identity(None, size))
+    record = ledger.Record(header, (ledger.Mark(size, known, done=True),))
+    ledger.Ledger(wanted.path, record).close()
 
 
 def _link(source: pathlib.Path, path: pathlib.Path) -> bool:

@@ -348,12 +348,21 @@ def conducted(engine, task):
     return engine.get(task.id)
 
 
+def kept(engine, task, path):
+    """Tell whether this is there for the task's retry, which can use it."""
+    cache = engine.cache.root
+    hopeful = task.failure.retryable and task.failure.code != "cancelled"
+    return path == cache or (hopeful and path.is_relative_to(cache / task.id))
+
+
 def nothing_left(stage, engine, task):
     """List what an import that failed has left anywhere."""
     conf = engine.conf.glance_tasks
     work = pathlib.Path(conf.work_dir or stage.home / "work")
     store = pathlib.Path(conf.store_dir or stage.home / "store")
-    found = [str(path) for path in work.rglob("*")]
+    found = [
+        str(path) for path in work.rglob("*") if not kept(engine, task, path)
+    ]
     if store.is_dir():
         found += [str(path) for path in store.iterdir()]
     with contextlib.suppress(exceptions.CatalogueError):

@@ -179,11 +179,17 @@ def astray(engine: gt.TaskEngine) -> list[str]:
 
 
 def left(root: pathlib.Path) -> list[str]:
-    """Name the files under a work directory or a store, hidden ones too."""
+    """Name the files under a work directory or a store, hidden ones too.
+
+    But for what is kept for retries, of which ``find_leftovers`` looks whose
+    it is.
+    """
+    others = {".conductors", "cache"}
     return sorted(
         str(path.relative_to(root))
         for path in root.rglob("*")
-        if not path.is_dir() and ".conductors" not in path.parts
+        if not path.is_dir()
+        and others.isdisjoint(path.relative_to(root).parts)
     )
 
 
