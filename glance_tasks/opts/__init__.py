@@ -30,6 +30,7 @@ GROUPS: dict[str, list[cfg.Opt]] = {
     "glance_tasks_unpack": images.UNPACK,
     "glance_tasks_convert": images.CONVERT,
     "glance_tasks_secrets": service.SECRETS,
+    "glance_tasks_webhook": service.WEBHOOK,
     "glance_tasks_scrub": images.SCRUB,
     "glance_tasks_delete": images.DELETE,
 }

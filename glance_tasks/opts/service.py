@@ -88,8 +88,10 @@ ENGINE: list[cfg.Opt] = [
     cfg.StrOpt(
         "notifier",
         help="Name of who is told what becomes of tasks, an entry point of"
-        " the group glance_tasks.notifiers. Conductors tell it, each thing at"
-        " least once, after it was recorded. Unset: nobody is told.",
+        " the group glance_tasks.notifiers: 'messaging' sends oslo.messaging"
+        " notifications, 'webhook' posts to the address of"
+        " [glance_tasks_webhook]. Conductors tell it, each thing at least"
+        " once, after it was recorded. Unset: nobody is told.",
     ),
     cfg.FloatOpt(
         "claim_ttl",
@@ -220,6 +222,29 @@ SECRETS: list[cfg.Opt] = [
         " with the first. Every host needs the same. Unset: the file"
         " 'secret-keys' in data_dir, one key a line, which is made when it is"
         " needed and serves one host.",
+    ),
+]
+
+WEBHOOK: list[cfg.Opt] = [
+    cfg.StrOpt(
+        "url",
+        secret=True,
+        help="Address that the notifier 'webhook' posts to: http:// or"
+        " https://. Redirects are not followed.",
+    ),
+    cfg.StrOpt(
+        "key",
+        secret=True,
+        help="Key of the HMAC-SHA-256 in the header X-Glance-Tasks-Signature"
+        " of each request. Unset: requests are not signed.",
+    ),
+    cfg.FloatOpt(
+        "timeout",
+        default=5.0,
+        min=0.1,
+        max=60.0,
+        help="Seconds that the answer to one request may take. What was not"
+        " answered with 2xx is told again half a minute later.",
     ),
 ]
 

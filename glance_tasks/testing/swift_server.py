@@ -17,18 +17,15 @@ import os
 import pathlib
 import secrets
 import shutil
-import signal
 import socket
-import subprocess
 import tempfile
-import time
 import urllib.request
 
+from glance_tasks.testing import server_processes
 from glance_tasks.testing import servers
 
-# Seconds; on two busy cores it needs four.
-_START_S = 60
-_STOP_S = 10
+# Seconds.
+_LOGIN_S = 60
 
 _KINDS = ("account", "container", "object")
 
@@ -129,8 +126,8 @@ class SwiftServer:
         self.directory = directory.resolve()
         self._programs = _programs()
         self._key = secrets.token_hex(16)
-        self._processes: list[subprocess.Popen[bytes]] = []
-        self.port, *ports = _free_ports(1 + len(_KINDS))
+        self._processes = server_processes.ServerProcesses(self.directory)
+        self.port, *ports = server_processes.free_ports(1 + len(_KINDS))
         self._ports = dict(zip(_KINDS, ports, strict=True))
         self._configure()
 
@@ -171,26 +168,11 @@ class SwiftServer:
             ]
             for kind in (*_KINDS, "proxy")
         ]
-        self._processes = [self._spawn(command) for command in commands]
-        deadline = time.monotonic() + _START_S
-        while not self._answers():
-            died = any(p.poll() is not None for p in self._processes)
-            if died or time.monotonic() > deadline:
-                self.stop()
-                raise RuntimeError(f"it does not start: {self._log_tail()}")
-            time.sleep(0.05)
+        self._processes.start(commands, self._answers)
 
     def stop(self) -> None:
         """End it and wait for it; again is harmless."""
-        for process in self._processes:
-            process.send_signal(signal.SIGTERM)
-        for process in self._processes:
-            try:
-                process.wait(_STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-        self._processes = []
+        self._processes.stop()
 
     def access(self) -> tuple[str, str]:
         """Log in; give the address of the account and a token for it."""
@@ -198,7 +180,7 @@ class SwiftServer:
             self.auth_url,
             headers={"X-Auth-User": "test:tester", "X-Auth-Key": self._key},
         )
-        with urllib.request.urlopen(wanted, timeout=_START_S) as reply:
+        with urllib.request.urlopen(wanted, timeout=_LOGIN_S) as reply:
             return (
                 reply.headers["X-Storage-Url"],
                 reply.headers["X-Auth-Token"],
@@ -232,32 +214,14 @@ class SwiftServer:
             fernet=fernet,
         )
         python = f"{self._programs}/python"
-        made = self._spawn(
+        self._processes.run(
             [python, "-c", _RINGS, str(self.directory), *places]
         )
-        if made.wait(_START_S):
-            raise RuntimeError(f"it has no rings: {self._log_tail()}")
 
     def _write(self, name: str, text: str, **values: object) -> None:
         user = pathlib.Path(self.directory).owner()
         filled = text.format(directory=self.directory, user=user, **values)
         (self.directory / name).write_text(filled)
-
-    def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
-        with (self.directory / "log").open("ab") as log:
-            return subprocess.Popen(
-                [*servers.dying_with_us(signal.SIGTERM), *command],
-                cwd=self.directory,
-                env={"LC_ALL": "C.UTF-8", "PATH": os.environ.get("PATH", "")},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                # A Ctrl-C is for the tests; the fixture then stops it.
-                start_new_session=True,
-            )
-
-    def _log_tail(self) -> str:
-        return (self.directory / "log").read_text(errors="replace")[-2000:]
 
 
 def _programs() -> pathlib.Path:
@@ -268,16 +232,6 @@ def _programs() -> pathlib.Path:
     if found is None:
         raise servers.ServerAbsent(f"no program swift-proxy-server in {path}")
     return pathlib.Path(found).parent
-
-
-def _free_ports(count: int) -> list[int]:
-    """Give ports that are free now; who takes one first is found at start."""
-    with contextlib.ExitStack() as stack:
-        listeners = [
-            stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-            for _ in range(count)
-        ]
-        return [listener.getsockname()[1] for listener in listeners]
 
 
 @contextlib.contextmanager

@@ -13,7 +13,6 @@ import sys
 from typing import Any
 
 ROOT = pathlib.Path(__file__).parents[2]
-COMMAND = [sys.executable, "-m", "glance_tasks.cmd.main"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +44,8 @@ class Installation:
         home: pathlib.Path,
         fetch: Mapping[str, Any] | None = None,
         send: Mapping[str, Any] | None = None,
+        groups: Mapping[str, Mapping[str, Any]] | None = None,
+        python: str = sys.executable,
         **options: Any,
     ) -> None:
         """Write the configuration.
@@ -52,12 +53,15 @@ class Installation:
         :param fetch: options of the group ``glance_tasks_fetch``; loopback
             is allowed
         :param send: options of the group ``glance_tasks_send``; the same
+        :param groups: options of further groups
+        :param python: that runs the commands
         :param options: of the group ``glance_tasks``
         """
+        self.python = python
         self.data_dir, self.config = home / "data", home / "tasks.conf"
         self.log = home / "conductor.log"
         home.mkdir(parents=True, exist_ok=True)
-        groups: dict[str, Mapping[str, Any]] = {
+        all_groups: dict[str, Mapping[str, Any]] = {
             "glance_tasks": {"poll_interval": 0.05, **options},
             "glance_tasks_fetch": {
                 "allowed_networks": "127.0.0.0/8",
@@ -69,9 +73,10 @@ class Installation:
                 "allowed_ports": "",
                 **(send or {}),
             },
+            **(groups or {}),
         }
         lines = []
-        for group, chosen in groups.items():
+        for group, chosen in all_groups.items():
             lines.append(f"[{group}]")
             lines += [f"{name} = {value}" for name, value in chosen.items()]
         self.config.write_text("\n".join(lines) + "\n")
@@ -85,7 +90,8 @@ class Installation:
 
     def words(self, *words: str) -> list[str]:
         """Give the whole of a command."""
-        return [*COMMAND, "--config-file", str(self.config), *words]
+        main = [self.python, "-m", "glance_tasks.cmd.main"]
+        return [*main, "--config-file", str(self.config), *words]
 
     def run(self, *words: str, given: str | None = None) -> Done:
         """Run a command to its end.
