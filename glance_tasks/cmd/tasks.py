@@ -95,6 +95,11 @@ class TaskAnswer(answers.ShowAnswer):
                 engine, found.id, self.app.stderr, may_run=True
             )
             self._failed_task = found.status is task.Status.FAILURE
+        elif parsed_args.formatter == "table":
+            print(
+                f"follow it: glance-tasks task watch {found.id}",
+                file=self.app.stderr,
+            )
         return shown(found, parsed_args.formatter)
 
 
