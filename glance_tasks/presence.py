@@ -12,6 +12,8 @@ import fcntl
 import os
 import pathlib
 
+from glance_tasks import task
+
 _FOLDER = ".conductors"
 
 
@@ -50,6 +52,22 @@ def dead(root: pathlib.Path) -> Iterator[str]:
             if _is_still(path, file.fileno()):
                 yield path.name
                 path.unlink(missing_ok=True)
+
+
+def fate(root: pathlib.Path, name: str) -> task.StallReason:
+    """Tell what became of a conductor that gives no sign of life any more.
+
+    Known of one that worked under ``root``; of another machine's it is that
+    it is lost.
+    """
+    try:
+        with (root / _FOLDER / name).open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return task.StallReason.CONDUCTOR_FROZEN
+    except OSError:
+        return task.StallReason.CONDUCTOR_LOST
+    return task.StallReason.CONDUCTOR_DIED
 
 
 def any_alive(root: pathlib.Path) -> bool:

@@ -7,12 +7,15 @@ import functools
 
 from glance_tasks import offering
 from glance_tasks import ports
+from glance_tasks import presence
 from glance_tasks import task
 from glance_tasks import temp_urls
 from glance_tasks import waiting
+from glance_tasks import workdir
 from glance_tasks.persistence import database as db
 from glance_tasks.persistence import events
 from glance_tasks.persistence import listing
+from glance_tasks.persistence import queue
 from glance_tasks.persistence import repository
 
 
@@ -25,6 +28,7 @@ class TaskReader:
 
     database: db.Database
     tasks: repository.TaskRepository
+    area: workdir.WorkArea
     store: ports.ImageStore
     temp_urls: temp_urls.TempUrls | None
 
@@ -35,7 +39,14 @@ class TaskReader:
 
         :raises TaskNotFound: when there is none the requester may see
         """
-        return self.tasks.get(task_id, requester)
+        found = self.tasks.get(task_id, requester)
+        if found.stall_reason is not task.StallReason.CONDUCTOR_LOST:
+            return found
+        holder = queue.holder(self.database, task_id)
+        if holder is None:
+            return found
+        fate = presence.fate(self.area.root, holder)
+        return dataclasses.replace(found, stall_reason=fate)
 
     def find(
         self,

@@ -54,6 +54,8 @@ class StallReason(enum.StrEnum):
     """Why a living task does not move."""
 
     CONDUCTOR_LOST = "conductor_lost"
+    CONDUCTOR_DIED = "conductor_died"
+    CONDUCTOR_FROZEN = "conductor_frozen"
     FAR_END_SILENT = "far_end_silent"
     NO_PROGRESS = "no_progress"
 

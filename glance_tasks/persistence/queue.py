@@ -79,3 +79,13 @@ def set_aside(database: db.Database, reason: str) -> list[str]:
     )
     with database.read() as connection:
         return list(connection.scalars(query))
+
+
+def holder(database: db.Database, task_id: str) -> str | None:
+    """Give the name of the conductor that holds a task, dead or alive."""
+    query = sa.select(models.JOBS.c.holder).where(
+        models.JOBS.c.task_id == task_id, models.JOBS.c.state == "held"
+    )
+    with database.read() as connection:
+        found: str | None = connection.scalar(query)
+    return found
