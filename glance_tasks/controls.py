@@ -196,7 +196,8 @@ class Controls:
                 self._board.withdraw(connection, claim.task.id, claim)
                 _add(connection, claim.task, "paused")
                 return "paused"
-            if aside and held.control is None:
+            # What was asked meanwhile is to be heard at once.
+            if aside and held.control == claim.task.control:
                 self._board.set_aside(connection, claim)
                 return "set aside"
             return "given back"

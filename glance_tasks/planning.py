@@ -21,6 +21,7 @@ from oslo_config import cfg
 from glance_tasks import building
 from glance_tasks import choices
 from glance_tasks import context
+from glance_tasks import deprecations
 from glance_tasks import exceptions
 from glance_tasks import plugin
 from glance_tasks import ports
@@ -126,12 +127,14 @@ class Planned:
 
     :ivar secrets: of its input, by name; the task does not have them
     :ivar waits: whether it waits for its locks where it cannot have them
+    :ivar deprecated: what it uses that is to go, a line each
     """
 
     new: task.Task
     secrets: Mapping[str, Any] = dataclasses.field(repr=False)
     locks: tuple[task.Lock, ...]
     waits: bool
+    deprecated: list[str]
 
 
 def plan(
@@ -172,7 +175,10 @@ def plan(
     # A graph that cannot be built must not become a task.
     building.build(types, shared, planned)
     wanted = _locks(task_type, drafted.type, ctx)
-    return Planned(planned, secrets, wanted, task_type.waits_for_locks)
+    old = deprecations.of_task(
+        drafted.type, task_type, {**drafted.input, **secrets}
+    )
+    return Planned(planned, secrets, wanted, task_type.waits_for_locks, old)
 
 
 def _checked(

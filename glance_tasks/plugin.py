@@ -267,6 +267,9 @@ class TaskType:
         its locks, instead of being refused
     :cvar requires_labels: that a conductor needs to run it, such as
         ``zone=periphery``; the option ``placement`` adds to them
+    :cvar deprecated: when the type will go and what to use instead; empty
+        while it stays. Tasks that use it, or an input whose schema says
+        ``"deprecated": True``, say so in their timeline, and the doctor does
     """
 
     api: ClassVar[int] = API
@@ -281,6 +284,7 @@ class TaskType:
     renamed_atoms: ClassVar[Mapping[str, str]] = {}
     on_stall: ClassVar[Literal["wait", "restart", "fail"]] = "wait"
     requires_labels: ClassVar[Sequence[str]] = ()
+    deprecated: ClassVar[str] = ""
 
     def plan(self, ctx: context.PlanContext) -> dict[str, Any]:
         """Decide at submit what a later change of configuration must not.

@@ -206,11 +206,13 @@ class Run:
         """Fail a task that never ran; keep one that did until it can."""
         held = self._task
         missing = isinstance(error, exceptions.TaskTypeNotFound)
-        if held.control is task.Control.CANCEL:
-            # Nobody knows any more how to undo it.
+        reason = self._report.clean(str(error))
+        asked = held.control is task.Control.CANCEL
+        if asked and held.queue_reason == reason:
+            # Nobody claimed it meanwhile who knows how to undo it.
             self._abandon(verdicts.cancelled(held.control_note))
             return
-        if missing or self._began():
+        if asked or missing or self._began():
             self.set_aside(str(error))
             return
         LOG.warning("Task %s cannot run: %s", held.id, error)

@@ -78,6 +78,8 @@ class Submitter:
     ) -> task.Task:
         planned = planning.plan(self._types, self._shared, self._conf, draft)
         new = planned.new
+        happened = [events.submitted(new)]
+        happened += [events.now("deprecated", t) for t in planned.deprecated]
 
         def write(connection: db.Connection) -> None:
             reason = locks.take(
@@ -88,7 +90,7 @@ class Submitter:
             self._secrets.write(connection, new.id, kept)
             if reason is None:
                 self._board.post(connection, new.id, new.priority)
-            events.add(connection, new.id, [events.submitted(new)])
+            events.add(connection, new.id, happened)
 
         with self._secrets.keeping(new.id, planned.secrets) as kept:
             self._database.transact(write)

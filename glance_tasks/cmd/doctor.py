@@ -13,6 +13,7 @@ from typing import Any
 from oslo_config import cfg
 
 from glance_tasks import choices
+from glance_tasks import deprecations
 from glance_tasks import engine as task_engine
 from glance_tasks import exceptions
 from glance_tasks import opts
@@ -52,7 +53,7 @@ class Doctor(answers.ListAnswer):
 def examine(conf: cfg.ConfigOpts) -> Iterator[findings.Finding]:
     """Give the findings; a check that breaks is a finding too."""
     for check in (
-        *(_plugins, _labels, _programs, _network),
+        *(_plugins, _deprecated, _labels, _programs, _network),
         *(_directories, _engine),
     ):
         yield from _safely(check, conf)
@@ -103,6 +104,20 @@ def _choices(
             "skip_steps", "error", f"{name}:{step} cannot be left out"
         )
     installed.checks(chosen(conf.glance_tasks.checks, name))
+
+
+def _deprecated(conf: cfg.ConfigOpts) -> Iterator[findings.Finding]:
+    installed = registry.Registry()
+    said = [
+        line
+        for name in installed.names()
+        for line in deprecations.of_type(name, installed.get(name))
+    ]
+    said += deprecations.of_options(conf)
+    for line in said:
+        yield findings.Finding("deprecated", "warning", line)
+    if not said:
+        yield findings.Finding("deprecated", "ok", "nothing in use is to go")
 
 
 def _labels(conf: cfg.ConfigOpts) -> Iterator[findings.Finding]:

@@ -68,6 +68,7 @@ class TypeShow(answers.ShowAnswer):
                 "name": parsed_args.type,
                 "version": _version(task_type),
                 "description": _description(task_type),
+                "deprecated": task_type.deprecated or None,
                 "secret_inputs": list(task_type.secret_inputs),
                 "optional_steps": list(task_type.optional_steps),
                 "requires_labels": sorted(

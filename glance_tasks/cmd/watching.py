@@ -27,6 +27,8 @@ def in_words(found: task.Task) -> str:
     """Give a task's progress in a few words."""
     if found.ended:
         return "100%" if found.status is task.Status.SUCCESS else "-"
+    if found.phase is task.Phase.PAUSED:
+        return "paused"
     progress = found.progress
     if not progress.get("step"):
         return found.queue_reason or "-"

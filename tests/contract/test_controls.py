@@ -467,16 +467,38 @@ def test_what_no_release_can_undo_ends_and_says_so(
     task = cut_off(engine, world)
     engine.cancel(task.id)
 
-    with engines.opened(
-        tmp_path,
-        database_url=clean_database_url,
-        types={"arms": task_types.ArmsTask},
-    ) as other:
+    with of_another_release(tmp_path, clean_database_url) as other:
+        engines.run_all(other)
+        assert engine.get(task.id).phase == "cancelling"
+        other.board.wake(0)
         engines.run_all(other)
 
     found = engine.get(task.id)
     assert found.failure.code == "cancelled"
     assert found.failure.left_behind == ("what the task had done so far",)
+
+
+def test_a_release_that_can_undo_it_is_given_the_time(
+    engine, world, tmp_path, clean_database_url
+):
+    task = cut_off(engine, world)
+    engine.cancel(task.id)
+    with of_another_release(tmp_path, clean_database_url) as other:
+        engines.run_all(other)
+
+    engine.board.wake(0)
+    engines.run_all(engine)
+
+    found = engine.get(task.id)
+    assert found.failure.code == "cancelled"
+    assert found.failure.left_behind == ()
+    assert world.left() == set()
+
+
+def of_another_release(home, url):
+    """Give an engine that knows other types."""
+    types = {"arms": task_types.ArmsTask}
+    return engines.opened(home, database_url=url, types=types)
 
 
 def test_a_call_is_answered_though_nothing_is_asked_any_more(engine, world):

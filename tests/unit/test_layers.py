@@ -41,7 +41,7 @@ TYPES = BASE | words("context plugin registry schema graph")
 RUN = DATA | STATE | TYPES | words("opts atoms listeners")
 RUNNING = words("engine runner conductor reaper workdir")
 RUNNING |= words(
-    "building controls drawing placement planning presence receiving"
+    "building controls deprecations drawing placement planning presence"
 )
 RUNNING |= words(
     "collaborators executor offering outcome recovery reporting retention"
@@ -49,7 +49,7 @@ RUNNING |= words(
 RUNNING |= words(
     "choices services stalls stopping stores submission upgrades verdicts"
 )
-RUNNING |= words("announcing hearing reading waiting")
+RUNNING |= words("announcing hearing reading receiving waiting")
 RUN |= RUNNING | words("keyring logs secrets temp_urls")
 ALL = RUN | words("adapters views api cmd testing")
 
