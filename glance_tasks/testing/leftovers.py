@@ -12,6 +12,7 @@ from glance_tasks import opts
 from glance_tasks import ports
 from glance_tasks import task
 from glance_tasks.persistence import models
+from glance_tasks.testing import kept
 
 _PAGE = 1000
 _BEGUN = frozenset(
@@ -31,6 +32,8 @@ def find_leftovers(engine: task_engine.TaskEngine) -> list[str]:
 
     - the work directory and that of what was handed in, of which nothing may
       be there any more,
+    - the staging cache: what a retry could not use, or whose ledger says what
+      is not so,
     - the store: objects of no image and no task that succeeded, and files of
       the directory store that are no objects,
     - the catalogue: images of tasks that did not succeed, and data that
@@ -44,7 +47,7 @@ def find_leftovers(engine: task_engine.TaskEngine) -> list[str]:
     images = list(_images(engine.catalogue))
     return sorted(
         [
-            *_files(engine, tasks),
+            *_files(engine),
             *_objects(engine, tasks, images),
             *_records(engine, tasks, images),
             *_rows(engine),
@@ -66,16 +69,14 @@ def _images(catalogue: ports.ImageCatalog) -> Iterator[ports.Image]:
         marker = page[-1].id
 
 
-def _files(
-    engine: task_engine.TaskEngine, tasks: list[task.Task]
-) -> Iterator[str]:
+def _files(engine: task_engine.TaskEngine) -> Iterator[str]:
     for path in _under(engine.area.root):
         # The conductors' own files: one that was killed leaves its there.
         if path.parts[0] not in (".conductors", engine.cache.root.name):
             yield f"work directory: {path}"
-    failed = {t.id for t in tasks if t.status is task.Status.FAILURE}
-    for task_id in set(engine.cache.task_ids()) - failed:
-        yield f"cache: what task {task_id} had brought"
+    for name, how in kept.left(engine).items():
+        if not name.startswith(kept.GOOD):
+            yield f"{name}: {how}"
     for path in _under(engine.staging.root):
         yield f"handed in: {path}"
 

@@ -142,6 +142,17 @@ def test_a_transfer_that_was_cut_goes_on_where_it_was(server):
         assert server.sent - before <= len(NOISE) - 3 * MIB
 
 
+def test_what_is_kept_wrongly_is_named(kit, server):
+    old = failed(kit, server)
+    os.truncate(file_of(kit, old), MIB)
+    (kit.engine.cache.root / IDS[0]).mkdir()
+
+    assert testing.find_leftovers(kit.engine) == [
+        f"cache {IDS[0]}: of no task that a retry may help",
+        f"cache {old.id}: not what its ledger says",
+    ]
+
+
 @pytest.mark.parametrize("damage", ["flipped", "short", "gone"])
 def test_what_is_damaged_is_fetched_anew(kit, server, damage):
     old = failed(kit, server)

@@ -20,6 +20,7 @@ from glance_tasks import opts
 from glance_tasks import plugin
 from glance_tasks import registry
 from glance_tasks.persistence import models
+from glance_tasks.testing import kept
 from glance_tasks.testing.certification import disturbance as disturbing
 from glance_tasks.testing.certification import stock
 from glance_tasks.testing.certification import subject as subjects
@@ -139,6 +140,7 @@ class Ground:
     def left(self, engine: task_engine.TaskEngine) -> dict[str, str]:
         """Give all that is there: files, images, rows; names to digests."""
         found = dict(self._files())
+        found |= kept.left(engine)
         for image in engine.catalogue.find(limit=1000, hidden=True):
             held = sorted((one.store, one.status) for one in image.locations)
             about = (image.size, image.os_hash_value, image.disk_format)
@@ -159,6 +161,7 @@ class Ground:
         home = pathlib.Path(self.home)
         roots = {
             "data/work",
+            "data/work/cache",
             "data/staging",
             *(f"data/store-{name}" for name in _STORES),
         }
@@ -168,6 +171,8 @@ class Ground:
             if ".conductors" in path.parts or ".sqlite" in path.name:
                 continue
             if name == "data/secret-keys":
+                continue
+            if name.startswith("data/work/cache/"):
                 continue
             with contextlib.suppress(FileNotFoundError):
                 about = path.lstat()
