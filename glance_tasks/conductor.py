@@ -270,13 +270,17 @@ class Conductor:
     def _sweep(self) -> None:
         self._services.board.wake(_SWEEP_S)
         services = self._services
-        reaper.reap(
-            services.database,
-            (self._engine.area, self._engine.staging),
-            services.vault,
-            self._engine.store,
-            cache=self._engine.cache,
-        )
+        try:
+            reaper.reap(
+                services.database,
+                (self._engine.area, self._engine.staging),
+                services.vault,
+                self._engine.store,
+                cache=self._engine.cache,
+            )
+        except OSError as error:
+            # A directory of another user's, a disk that fails: work goes on.
+            LOG.warning("Nothing could be swept: %s", error)
 
     # --- working -------------------------------------------------------------
 

@@ -158,10 +158,11 @@ def plan(
     )
     ctx = _context(shared, drafted, skipped, secrets)
     own = _own_plan(task_type, drafted.type, ctx)
+    own.pop(context.REUSES, None)
     decided = {
-        **drafted.plan,
         "image_id": drafted.image_id,
         **own,
+        **drafted.plan,
         "checks": _checks(conf, drafted.type, types),
         "skip_steps": sorted(skipped),
         "secrets": sorted(secrets),

@@ -58,7 +58,7 @@ def fate(root: pathlib.Path, name: str) -> task.StallReason:
     """Tell what became of a conductor that gives no sign of life any more.
 
     Known of one that worked under ``root``; of another machine's it is that
-    it is lost.
+    it is lost. One that is just being buried looks frozen for a moment.
     """
     try:
         with (root / _FOLDER / name).open("r+") as file:

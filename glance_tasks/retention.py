@@ -10,6 +10,9 @@ from glance_tasks import choices
 from glance_tasks import context
 from glance_tasks import ports
 from glance_tasks import task
+from glance_tasks import verdicts
+from glance_tasks import workdir
+from glance_tasks.transfer import cache as staging_cache
 
 _HOUR = 3600.0
 # A hundred years, as of the options for all types.
@@ -57,14 +60,29 @@ def _seconds(option: str, pairs: Iterable[str]) -> dict[str, float]:
     return {name: number * _HOUR for name, number in hours.items()}
 
 
-def sweep_cache(
+def settle_cache(
     cache: ports.StagingCache | None,
+    area: workdir.WorkArea,
     ended: task.Task,
     failure: task.Failure | None,
-) -> None:
-    """Leave in the cache only what a retry of a task could still use."""
-    hopeful = failure and failure.retryable and failure.code != "cancelled"
-    if cache is None or hopeful:
-        return
-    for task_id in (ended.id, *ended.plan.get(context.REUSES, ())):
-        cache.sweep(task_id)
+) -> bool:
+    """Leave in the cache only what a retry of a task could use.
+
+    :param area: with the directory of what was put by for one
+    :returns: whether something was kept just now
+    """
+    if cache is None:
+        return False
+    home = area.path(ended.id, ended.fence) / staging_cache.KEPT
+    hopeful = (
+        failure and failure.retryable and failure.code != verdicts.CANCELLED
+    )
+    kept = bool(hopeful) and cache.keep(ended.id, home)
+    if hopeful and not kept:
+        return False
+    # What this one took is with it, or of no use any more.
+    earlier = [*ended.plan.get(context.REUSES, ()), ended.retry_of]
+    for task_id in (*earlier, None if kept else ended.id):
+        if task_id is not None:
+            cache.sweep(task_id)
+    return kept

@@ -206,13 +206,14 @@ class Run:
         """Fail a task that never ran; keep one that did until it can."""
         held = self._task
         missing = isinstance(error, exceptions.TaskTypeNotFound)
-        reason = self._report.clean(str(error))
-        asked = held.control is task.Control.CANCEL
-        if asked and held.queue_reason == reason:
-            # Nobody claimed it meanwhile who knows how to undo it.
-            self._abandon(verdicts.cancelled(held.control_note))
+        if held.control is task.Control.CANCEL:
+            if (held.queue_reason or "").startswith(verdicts.UNDOING):
+                # Nobody claimed it meanwhile who knows how to undo it.
+                self._abandon(verdicts.cancelled(held.control_note))
+            else:
+                self.set_aside(f"{verdicts.UNDOING}: {error}")
             return
-        if asked or missing or self._began():
+        if missing or self._began():
             self.set_aside(str(error))
             return
         LOG.warning("Task %s cannot run: %s", held.id, error)
@@ -361,9 +362,12 @@ class Run:
         self._fence.check()
         # Before the outcome: cut in between, a run finds every atom done and
         # needs no file.
+        if retention.settle_cache(
+            *(services.shared.cache, services.area, held, failure)
+        ):
+            self._report.append("kept", "what it had brought, for a retry")
         services.area.remove(held.id, held.fence)
         services.staging.sweep(held.id)
-        retention.sweep_cache(services.shared.cache, held, failure)
         if failure is None:
             self._report.append("succeeded")
         else:

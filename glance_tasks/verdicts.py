@@ -6,6 +6,9 @@ from glance_tasks import task
 from glance_tasks.persistence import database as db
 from glance_tasks.persistence import events
 
+#: Why a cancelled task waits: a conductor of its release may live.
+UNDOING = "it is cancelled, and cannot be undone here"
+
 #: The code of a task that was cancelled.
 CANCELLED = "cancelled"
 

@@ -54,7 +54,7 @@ class WorkArea:
         home = self.root / task_id
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._mark.put(home)
-        mine, shared = home / str(fence), home / _SHARED
+        mine, shared = self.path(task_id, fence), home / _SHARED
         claims = sorted(self._claims(home), reverse=True)
         if claims and claims[0] > fence:
             raise exceptions.LeaseLost(
@@ -71,6 +71,10 @@ class WorkArea:
         mine.mkdir(mode=0o700, exist_ok=True)
         self._remove_claims(home, fence - 1)
         return mine
+
+    def path(self, task_id: str, fence: int) -> pathlib.Path:
+        """Give the place of a claim's directory, there or not."""
+        return self.root / task_id / str(fence)
 
     def remove(self, task_id: str, fence: int) -> None:
         """Remove what this claim and those before it have."""

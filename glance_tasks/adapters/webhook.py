@@ -5,8 +5,10 @@ from collections.abc import Mapping
 import datetime
 import hashlib
 import hmac
+import http.client
 import json
 from typing import Any
+import urllib.parse
 import urllib.request
 import uuid
 
@@ -30,10 +32,11 @@ class WebhookNotifier:
         :raises ConfigurationError: when there is no address to tell
         """
         group = conf.glance_tasks_webhook
-        if not (group.url or "").startswith(("http://", "https://")):
+        if not _is_address(group.url or ""):
             raise exceptions.ConfigurationError(
-                "[glance_tasks_webhook] url is no http:// or https:// address;"
-                " expected the one to tell"
+                "[glance_tasks_webhook] url is no address to tell; expected"
+                " http:// or https://, a host, and neither user, password nor"
+                " blanks"
             )
         self._url, self._timeout = group.url, group.timeout
         self._key = (group.key or "").encode()
@@ -44,7 +47,7 @@ class WebhookNotifier:
     def notify(self, event_type: str, payload: Mapping[str, Any]) -> None:
         """Post one notification; return when it was answered with 2xx.
 
-        :raises OSError: when it was not, in time
+        :raises OSError: when it was not, or nothing came for ``timeout``
         """
         body = json.dumps(
             {
@@ -60,8 +63,32 @@ class WebhookNotifier:
             headers["X-Glance-Tasks-Signature"] = f"sha256={signature}"
         # The scheme was looked at: no file: and the like.
         wanted = urllib.request.Request(self._url, body, headers)
-        with self._opener.open(wanted, timeout=self._timeout) as answer:
-            answer.read(1)
+        try:
+            with self._opener.open(wanted, timeout=self._timeout):
+                pass
+        except (http.client.HTTPException, ValueError) as error:
+            # Their texts have parts of the address, which may be secret.
+            raise OSError(
+                f"the answer is no HTTP ({type(error).__name__})"
+            ) from None
+
+
+def _is_address(url: str) -> bool:
+    """Tell whether this can be posted to; the why might tell a secret."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        known = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    return (
+        known
+        and parts.scheme in ("http", "https")
+        and bool(parts.hostname)
+        and "@" not in parts.netloc
+        and url.isascii()
+        and url.isprintable()
+        and " " not in url
+    )
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

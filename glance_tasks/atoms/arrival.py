@@ -18,6 +18,7 @@ from glance_tasks import plugin
 from glance_tasks import ports
 from glance_tasks import task
 from glance_tasks.atoms import artifact
+from glance_tasks.transfer import cache
 
 _NAME = "fetched"
 
@@ -49,8 +50,7 @@ class Arrival(plugin.Atom):
 
     :ivar digests: that are computed in any case, by their names in hashlib
 
-    Reverting gives the file to the cache, where a retry finds it, or removes
-    it.
+    Reverting puts the file by for a retry, or removes it.
     """
 
     behaviour: ClassVar[plugin.Behaviour] = "resumable"
@@ -99,7 +99,15 @@ class Arrival(plugin.Atom):
         with self._held():
             # It may replace files, which a successor may have made.
             self.run.fence.check()
-            fetched = bring((*self.digests, *(promised or ())[:1]))
+            algorithms = (*self.digests, *(promised or ())[:1])
+            try:
+                fetched = bring(algorithms)
+            except exceptions.DiskFull:
+                # What is kept for others' retries goes first.
+                kept = self.run.cache
+                if kept is None or not kept.empty():
+                    raise
+                fetched = bring(algorithms)
             if promised is not None:
                 self._verify(fetched, *promised)
         return artifact.described(_NAME, fetched.size, fetched.digests)
@@ -140,26 +148,18 @@ class Arrival(plugin.Atom):
             return False
 
     def revert(self, **kwargs: Any) -> None:
-        """Keep the copy for a retry, or remove it with its ledger."""
-        self._keep(self._path)
+        """Put the copy by for a retry, or remove it with its ledger."""
+        self.run.fence.check()
+        if self.run.cache is not None:
+            cache.put_by(self._path)
         self._remove()
 
-    def _keep(self, path: pathlib.Path) -> None:
-        """Give a file to the cache, if there is one and it has room."""
-        run = self.run
-        run.fence.check()
-        if run.cache is not None and run.cache.keep(run.task.id, path):
-            run.events.append("kept", "for a retry", atom=self.name)
+    def _lent(self) -> tuple[str, int] | None:
+        """Take what a task that this one retries had, as it is."""
+        kept = self.run.cache
+        return kept.lend(self.run.reuses, self._path) if kept else None
 
-    def _lent(self) -> str | None:
-        """Take what the task that this one retries had; say which had it."""
-        run = self.run
-        cache = run.cache
-        found = cache.lend(run.reuses, self._path) if cache else None
-        if found is None:
-            return None
-        whose, size = found
-        run.events.append(
+    def _reused(self, size: int, whose: str) -> None:
+        self.run.events.append(
             "reused", f"{size} bytes that task {whose} had", atom=self.name
         )
-        return whose

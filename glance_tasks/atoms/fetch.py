@@ -14,8 +14,8 @@ class FetchImage(arrival.Arrival):
 
     :ivar digests: that are computed in any case, by their names in hashlib
 
-    A retry goes on where the task was that it retries. Reverting gives the
-    copy to the cache, or removes it.
+    A retry goes on where the task was that it retries. Reverting puts the
+    copy by for one, or removes it.
     """
 
     def execute(self, uri: str, checksum: str | None = None) -> ports.Artifact:
@@ -31,8 +31,11 @@ class FetchImage(arrival.Arrival):
 
     def _fetch(self, uri: str, algorithms: tuple[str, ...]) -> ports.Fetched:
         run = self.run
+        lent = self._lent()
+        if lent is not None:
+            whose, size = lent
+            self._reused(size, whose)
         # The fetcher verifies it as it does what an earlier run left.
-        self._lent()
         return run.fetcher.fetch(
             uri,
             self._path,

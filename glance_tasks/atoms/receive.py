@@ -21,7 +21,7 @@ class ReceiveImage(arrival.Arrival):
     :ivar digests: that are computed in any case, by their names in hashlib
 
     A retry takes those of the task that it retries, if they were whole.
-    Reverting gives them to the cache, or removes them from there; where they
+    Reverting puts them by for a retry, or removes them from there; where they
     were handed in they stay until the task ends.
     """
 
@@ -47,12 +47,23 @@ class ReceiveImage(arrival.Arrival):
         staged = run.staging.staged(run.task.id)
         if staged.whole:
             return run.staging.bring(run.task.id, self._path, **wanted)
-        whose = None if staged.size else self._lent()
-        found = whose and run.staging.verified(whose, self._path, **wanted)
-        if not found:
-            self._remove()
-            raise self._incomplete(staged)
-        return found
+        if not staged.size:
+            self._lent()
+        for earlier in run.reuses:
+            # An earlier run may have been cut here: look at what there is.
+            found = run.staging.verified(earlier, self._path, **wanted)
+            if found is not None:
+                self._reused(found.size, earlier)
+                return found
+        self._remove()
+        self._forget()
+        raise self._incomplete(staged)
+
+    def _forget(self) -> None:
+        """Remove what was kept, which was not what it should have been."""
+        for earlier in self.run.reuses:
+            if self.run.cache is not None:
+                self.run.cache.sweep(earlier)
 
     def _incomplete(self, staged: ports.Staged) -> BaseException:
         """Give why this is left: more is to come, or nothing any more."""

@@ -163,7 +163,9 @@ def _network(conf: cfg.ConfigOpts) -> Iterator[findings.Finding]:
 
 
 def _directories(conf: cfg.ConfigOpts) -> Iterator[findings.Finding]:
-    for name in ("data_dir", "work_dir", "staging_dir", "store_dir"):
+    for name in (
+        *("data_dir", "work_dir", "cache_dir", "staging_dir", "store_dir"),
+    ):
         yield _directory(name, getattr(opts, name)(conf))
 
 

@@ -242,9 +242,9 @@ WEBHOOK: list[cfg.Opt] = [
         "timeout",
         default=5.0,
         min=0.1,
-        max=60.0,
-        help="Seconds that the answer to one request may take. What was not"
-        " answered with 2xx is told again half a minute later.",
+        max=15.0,
+        help="Seconds for which the address may be silent while it is told."
+        " What was not answered with 2xx is told again half a minute later.",
     ),
 ]
 

@@ -122,12 +122,12 @@ class Staging(Protocol):
 class StagingCache(Protocol):
     """What failed tasks had brought from outside, for their retries."""
 
-    def keep(self, task_id: str, path: pathlib.Path) -> bool:
-        """Move the file at ``path``, with its ledger, into the cache.
+    def keep(self, task_id: str, home: pathlib.Path) -> bool:
+        """Move the directory of what a task had brought into the cache.
 
         The oldest ones go where they would be too many together.
 
-        :returns: whether it was kept; if not it may be there or not
+        :returns: whether it was kept; if not it stays where it is
         """
 
     def lend(
@@ -141,6 +141,9 @@ class StagingCache(Protocol):
         :returns: whose it is, and how many bytes its ledger vouches for; None
             when there is nothing, or at ``path`` something already
         """
+
+    def empty(self) -> bool:
+        """Remove everything, for want of room; tell if there was any."""
 
     def sweep(self, task_id: str) -> None:
         """Remove what is kept of a task; absence is no error."""

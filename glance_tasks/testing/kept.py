@@ -9,6 +9,7 @@ from glance_tasks import engine as task_engine
 from glance_tasks import exceptions
 from glance_tasks import ledger
 from glance_tasks import task
+from glance_tasks import verdicts
 
 #: What the names begin with of what a retry can use.
 GOOD = "kept for a retry: "
@@ -47,7 +48,7 @@ def _is_wanted(failure: task.Failure | None) -> bool:
     return (
         failure is not None
         and failure.retryable
-        and failure.code != "cancelled"
+        and failure.code != verdicts.CANCELLED
     )
 
 

@@ -49,7 +49,8 @@ class ServerProcesses:
 
         :raises RuntimeError: with the end of the log, when they do not
         """
-        self._running = [self._spawn(command) for command in commands]
+        for command in commands:
+            self._running.append(self._spawn(command))
         deadline = time.monotonic() + _START_S
         while not answers():
             died = any(p.poll() is not None for p in self._running)
@@ -63,7 +64,13 @@ class ServerProcesses:
 
         :raises RuntimeError: with the end of the log, when it fails
         """
-        if self._spawn(command).wait(_START_S):
+        process = self._spawn(command)
+        try:
+            failed = process.wait(_START_S)
+        except subprocess.TimeoutExpired:
+            _kill(process)
+            failed = -signal.SIGKILL
+        if failed:
             raise RuntimeError(f"{command[0]} failed: {self._log_tail()}")
 
     def stop(self) -> None:
@@ -74,8 +81,7 @@ class ServerProcesses:
             try:
                 process.wait(_STOP_S)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                _kill(process)
         self._running = []
 
     def _spawn(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -93,6 +99,12 @@ class ServerProcesses:
 
     def _log_tail(self) -> str:
         return (self.directory / "log").read_text(errors="replace")[-2000:]
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process with all that it has started."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def free_ports(count: int) -> list[int]:

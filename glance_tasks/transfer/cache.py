@@ -13,12 +13,36 @@ import fcntl
 import os
 import pathlib
 import shutil
+import time
 import uuid
 
 from glance_tasks import belonging
 from glance_tasks import ledger
 
-_DATA, _DRAFT = "data", "kept"
+#: The directory, in a task's own, of what is to be kept when the task ends.
+KEPT = "kept"
+
+_DATA = "data"
+
+# Seconds, and looks in them, for which somebody else may have the cache: one
+# that is frozen must not hold up the rest.
+_PATIENCE_S, _LOOKS = 1.0, 20
+
+
+def put_by(path: pathlib.Path) -> None:
+    """Move a file, with its ledger, to where a task's end finds it.
+
+    A file that no ledger vouches for stays, and so does one that cannot be
+    moved.
+    """
+    record = ledger.read(path)
+    if record is None or not record.offset:
+        return
+    draft = path.with_name(KEPT)
+    with contextlib.suppress(OSError):
+        draft.mkdir(mode=0o700, exist_ok=True)
+        os.rename(path, draft / _DATA)
+        os.rename(ledger.beside(path), ledger.beside(draft / _DATA))
 
 
 class StagingCache:
@@ -42,23 +66,20 @@ class StagingCache:
         self._max_bytes = max_bytes
         self._mark = mark or belonging.Mark()
 
-    def keep(self, task_id: str, path: pathlib.Path) -> bool:
-        """Move a file here; see :class:`ports.StagingCache`."""
-        record = ledger.read(path)
-        if not self._max_bytes or record is None or not record.offset:
+    def keep(self, task_id: str, home: pathlib.Path) -> bool:
+        """Move what was put by here; see :class:`ports.StagingCache`."""
+        if not self._max_bytes or ledger.read(home / _DATA) is None:
             return False
-        draft = path.with_name(_DRAFT)
         try:
-            draft.mkdir(mode=0o700, exist_ok=True)
-            with self._alone():
-                if not self._has_room(_allocated(path)):
+            # A store that it was linked into made it read-only.
+            (home / _DATA).chmod(0o600)
+            with self._alone() as alone:
+                if not alone or not self._has_room(_allocated(home / _DATA)):
                     return False
-                os.rename(path, draft / _DATA)
-                os.rename(ledger.beside(path), ledger.beside(draft / _DATA))
-                self._mark.put(draft)
+                self._mark.put(home)
                 self.sweep(task_id)
-                # One step: a frozen run that thaws finds no draft to move.
-                os.rename(draft, self.root / task_id)
+                # One step: a frozen run that thaws finds nothing to move.
+                os.rename(home, self._home(task_id))
         except OSError:
             # On another file system, say: a retry brings the bytes again.
             return False
@@ -72,7 +93,7 @@ class StagingCache:
             # An earlier run of the same task got at least as far.
             return None
         for task_id in task_ids:
-            source = self.root / task_id / _DATA
+            source = self._home(task_id) / _DATA
             record = ledger.read(source)
             if record is None:
                 continue
@@ -86,12 +107,20 @@ class StagingCache:
     def trim(self) -> None:
         """Remove the oldest files until the rest may stay."""
         if self.root.is_dir():
-            with self._alone():
-                self._has_room(0)
+            with self._alone() as alone:
+                if alone:
+                    self._has_room(0)
+
+    def empty(self) -> bool:
+        """Remove everything; see :class:`ports.StagingCache`."""
+        kept = list(self.task_ids())
+        for task_id in kept:
+            self.sweep(task_id)
+        return bool(kept)
 
     def sweep(self, task_id: str) -> None:
         """Remove what was kept of a task; absence is no error."""
-        shutil.rmtree(self.root / task_id, ignore_errors=True)
+        shutil.rmtree(self._home(task_id), ignore_errors=True)
 
     def is_ours(self, task_id: str) -> bool:
         """Tell whether a task's directory bears our mark."""
@@ -105,22 +134,31 @@ class StagingCache:
             with contextlib.suppress(ValueError):
                 yield str(uuid.UUID(entry.name))
 
+    def _home(self, task_id: str) -> pathlib.Path:
+        # Whatever comes as an id, it is one name.
+        return self.root / str(uuid.UUID(task_id))
+
     def _has_room(self, size: int) -> bool:
         """Tell whether ``size`` bytes more may stay, the oldest left out.
 
-        Never more than as much again is free on the disk: what is kept must
-        not be why a task finds it full.
+        Never more than as much again is free on the disk.
         """
         kept = sorted(self._entries(), reverse=True)
-        while size + sum(each for _, each, _ in kept) > self._limit():
+        used = sum(each for _, each, _ in kept)
+        free = self._free()
+        if size > min(self._max_bytes, free + used):
+            return False
+        while size + used > min(self._max_bytes, free):
             if not kept:
                 return False
-            self.sweep(kept.pop()[2])
+            _, freed, oldest = kept.pop()
+            self.sweep(oldest)
+            used, free = used - freed, self._free()
         return True
 
-    def _limit(self) -> int:
+    def _free(self) -> int:
         about = os.statvfs(self.root)
-        return min(self._max_bytes, about.f_bavail * about.f_frsize)
+        return about.f_bavail * about.f_frsize
 
     def _entries(self) -> Iterator[tuple[float, int, str]]:
         """Give when each was kept, its bytes on the disk, and its task."""
@@ -130,15 +168,23 @@ class StagingCache:
                 yield home.stat().st_ctime, _allocated(home / _DATA), task_id
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Keep other processes from counting at the same time."""
+    def _alone(self) -> Iterator[bool]:
+        """Keep other processes out meanwhile; tell whether they let us."""
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            yield any(_locked(lock) for _ in range(_LOOKS))
         finally:
             os.close(lock)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        time.sleep(_PATIENCE_S / _LOOKS)
+        return False
+    return True
 
 
 def _allocated(path: pathlib.Path) -> int:

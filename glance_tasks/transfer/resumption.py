@@ -37,7 +37,8 @@ def finished(order: orders.Order) -> ledger.Mark | None:
         return None
     if identity.length not in (None, size):
         return None
-    fd = workfile.open_existing(order.path)
+    # A store that it was linked into makes it read-only.
+    fd = workfile.open_existing(order.path, for_writing=False)
     if fd is None:
         return None
     try:

@@ -11,13 +11,16 @@ from typing import Any
 from glance_tasks import directio
 from glance_tasks import ledger
 
-_EXISTING = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+_EXISTING = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def open_existing(path: pathlib.Path) -> int | None:
+def open_existing(
+    path: pathlib.Path, *, for_writing: bool = True
+) -> int | None:
     """Open the file an earlier run left; None when there is no such file."""
+    how = os.O_RDWR if for_writing else os.O_RDONLY
     try:
-        fd = os.open(path, _EXISTING)
+        fd = os.open(path, how | _EXISTING)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ELOOP):
             return None

@@ -495,6 +495,23 @@ def test_a_release_that_can_undo_it_is_given_the_time(
     assert world.left() == set()
 
 
+def test_what_waited_before_it_was_cancelled_is_given_the_time_too(
+    engine, world, tmp_path, clean_database_url
+):
+    task = cut_off(engine, world)
+    with of_another_release(tmp_path, clean_database_url) as other:
+        engines.run_all(other)
+        assert other.get(task.id).queue_reason
+        engine.cancel(task.id)
+        engines.run_all(other)
+
+    engine.board.wake(0)
+    engines.run_all(engine)
+
+    assert engine.get(task.id).failure.left_behind == ()
+    assert world.left() == set()
+
+
 def of_another_release(home, url):
     """Give an engine that knows other types."""
     types = {"arms": task_types.ArmsTask}

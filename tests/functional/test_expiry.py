@@ -10,8 +10,11 @@ from glance_tasks import belonging
 from glance_tasks import reaper
 from glance_tasks import workdir
 from glance_tasks.persistence import identity
+from glance_tasks.transfer import cache
 from tests.support import engines
 from tests.support import task_types
+from tests.support.conducting import conducting
+from tests.support.conducting import ended
 
 
 def alive_for(task):
@@ -171,3 +174,18 @@ def test_a_directory_that_is_empty_goes_with_its_mark(engine):
     engine.area.remove(task_id, 1)
 
     assert not (engine.area.root / task_id).exists()
+
+
+def test_a_directory_that_cannot_be_swept_stops_no_conductor(
+    engine, world, monkeypatch, caplog
+):
+    def fails(*words):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(cache.StagingCache, "trim", fails)
+    task = engine.submit("line", world.given())
+
+    with conducting(engine):
+        assert ended(engine, task).status == "success"
+
+    assert "Nothing could be swept" in caplog.text

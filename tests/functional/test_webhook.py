@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import http.server
 import json
+import socket
 import threading
 
 import pytest
@@ -107,10 +108,52 @@ def test_what_was_refused_is_told_again_under_the_same_id(
     assert "k3y" not in caplog.text
 
 
-@pytest.mark.parametrize("url", [None, "file:///etc/passwd", "hooks.example"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            None,
+            "file:///etc/passwd",
+            "hooks.example",
+            "http://",
+            "https:///x",
+        ),
+        "http://hook:canary@127.0.0.1/x",
+        "http://127.0.0.1:canary/x",
+        "http://127.0.0.1/a b?t=canary",
+        "http://127.0.0.1/\x01canary",
+    ],
+)
 def test_an_address_that_cannot_be_told_is_a_configuration_error(url):
     fixture = testing.EngineFixture(
         settings={"glance_tasks_webhook": {"url": url}}, notifier="webhook"
     )
-    with pytest.raises(gt.ConfigurationError, match="no http:// or https://"):
+    with pytest.raises(gt.ConfigurationError, match="no address") as told:
         fixture.setUp()
+    assert "canary" not in str(told.value)
+
+
+def test_an_answer_that_is_no_http_is_a_refusal(world, caplog):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        webhook = {"url": f"http://127.0.0.1:{port}/?t=canary"}
+        thread = threading.Thread(target=mumble, args=(server,))
+        thread.start()
+        with testing.EngineFixture(
+            types=task_types.TYPES,
+            settings={"glance_tasks_webhook": webhook},
+            notifier="webhook",
+        ) as kit:
+            run(kit, world)
+        thread.join()
+
+    assert "the answer is no HTTP (BadStatusLine)" in caplog.text
+    assert "canary" not in caplog.text
+
+
+def mumble(server):
+    """Answer one request with nonsense."""
+    client, _ = server.accept()
+    with client:
+        client.recv(65536)
+        client.sendall(b"canary canary canary\r\n\r\n")
