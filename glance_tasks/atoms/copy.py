@@ -12,6 +12,7 @@ from glance_tasks import plugin
 from glance_tasks import ports
 from glance_tasks import task
 from glance_tasks.atoms import owned
+from glance_tasks.atoms import store as store_atom
 
 _UPLOADING = locations.LocationStatus.UPLOADING
 _ACTIVE = locations.LocationStatus.ACTIVE
@@ -66,13 +67,8 @@ class CopyToStore(plugin.Atom):
         )
         self._sweep_others(image_id, new)
         self._change(image_id, lambda held: _announced(held, new))
-        size = self.run.store_of(place).put(
-            key,
-            self.run.work_dir / fetched["name"],
-            stop=self.run.stop,
-            progress=self.run.progress,
-            fence=self.run.fence,
-        )
+        target = self.run.store_of(place)
+        size = store_atom.put(self.run, target, key, fetched["name"])
         if size != fetched["size"]:
             raise exceptions.StoreError(
                 f"the store {store!r} took {size} bytes of the image; expected"
