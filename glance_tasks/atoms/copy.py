@@ -60,14 +60,14 @@ class CopyToStore(plugin.Atom):
     ) -> Mapping[str, Any]:
         """Give the image, the store's name and the bytes it took."""
         store, key = self._place
-        place = locations.Location(key, store)
+        # A store there is not (any more) gets nothing announced.
+        target = self.run.store_of(locations.Location(key, store))
         found = self._described(owned.found(self.run), fetched)
         new = dataclasses.replace(
             found, key=key, store=store, status=_UPLOADING
         )
         self._sweep_others(image_id, new)
         self._change(image_id, lambda held: _announced(held, new))
-        target = self.run.store_of(place)
         size = store_atom.put(self.run, target, key, fetched["name"])
         if size != fetched["size"]:
             raise exceptions.StoreError(

@@ -47,7 +47,7 @@ def keeps(**manners):
     """Arrange one that besides gives nothing up again."""
 
     def arrange(stage):
-        stage.left = ["SendImage"]
+        stage.left, stage.stays = ["SendImage"], True
         return lies(methods=frozenset({"PUT", "HEAD"}), **manners)(stage)
 
     return arrange
@@ -230,18 +230,18 @@ EXPORT = {
     "401": (lies(login="Bearer x"), SEND, "destination_denied", "with 401"),
     "a wrong token": (
         logged_in({"token": CANARY}),
-        *(SEND, "destination_denied", "answers PUT with 401"),
+        *(SEND, "destination_denied", "with 401"),
     ),
     "a wrong password": (
         logged_in(None, f"me:{CANARY}@"),
-        *(SEND, "destination_denied", "/disk answers PUT with 401"),
+        *(SEND, "destination_denied", "with 401"),
     ),
     "403": (answers(404, 403), SEND, "destination_denied", "with 403"),
     "404": (answers(404, 404), SEND, "destination_not_found", "with 404"),
     "409": (answers(404, 409), SEND, "destination_unavailable", "409"),
     "412": (
         answers(404, 412),
-        *(SEND, "destination_exists", "expected a place that is free"),
+        *(SEND, "destination_exists", "holds another object"),
     ),
     "413": (answers(404, 413), SEND, "destination_full", "with 413"),
     "507": (answers(404, 507), SEND, "destination_full", "with 507"),
@@ -254,7 +254,7 @@ EXPORT = {
     "taken": (taken, SEND, "destination_exists", "holds another object"),
     "cut": (
         lies(cut_after=1000),
-        *(SEND, "destination_unavailable", ""),
+        *(SEND, "destination_unavailable", "cut the transfer"),
     ),
     "refused": (refused, SEND, "destination_unavailable", "connected to"),
     "silent": (silent, SEND, "destination_too_slow", "0.2 s"),
@@ -277,7 +277,7 @@ EXPORT = {
     ),
     "other bytes that stay": (
         keeps(etag="0" * 32),
-        *(SEND, "destination_unverified", "took them, and its digest"),
+        *(SEND, "destination_unverified", "answers DELETE with 403"),
     ),
     "no directory": (
         directory(absent),
@@ -285,15 +285,15 @@ EXPORT = {
     ),
     "a file in the way": (
         directory(a_file),
-        *(SEND, "destination_denied", "in no directory"),
+        *(SEND, "destination_denied", "lies in no directory"),
     ),
     "a file there": (
         directory(occupied),
-        *(SEND, "destination_exists", "/in/"),
+        *(SEND, "destination_exists", "holds another object"),
     ),
     "a directory there": (
         directory(a_directory),
-        *(SEND, "destination_exists", "or to be told to overwrite it"),
+        *(SEND, "destination_exists", "holds another object"),
     ),
     "led out": (
         directory(led_out, SEND),

@@ -43,19 +43,22 @@ class Stage(breakage.Stage):
     """What one case arranges before its task is played.
 
     :ivar body: what is handed in for an upload; None hands in nothing
+    :ivar length: the bytes that it is said to have; None says nothing
     :ivar between: called with the task, before anybody works on it
     :ivar broken: the same, once it was seen how everything was
     :ivar gone: images that the fault itself takes away
     :ivar foreign: images of others, with the id of the task's own
     :ivar left: steps whose failure to undo must be told
+    :ivar stays: whether something of theirs is there indeed
     """
 
     def __init__(self, kind, home, stack, monkeypatch):
         super().__init__(home, None, stack, monkeypatch)
         self.kind = kind
-        self.body = placed.CONTENT
+        self.body, self.length = placed.CONTENT, None
         self.between, self.broken = [], []
-        self.gone, self.foreign, self.left = set(), set(), []
+        self.gone, self.foreign = set(), set()
+        self.left, self.stays = [], False
         self.option(
             "glance_tasks_send",
             allowed_networks=["127.0.0.0/8"],
@@ -182,7 +185,9 @@ class Stage(breakage.Stage):
 
     def hand_in(self, task):
         if self.kind == "upload" and self.body is not None:
-            self.kit.engine.receive(task.id, io.BytesIO(self.body))
+            self.kit.engine.receive(
+                task.id, io.BytesIO(self.body), length=self.length
+            )
 
     def world(self):
         """Give all that a task may change."""
@@ -304,7 +309,7 @@ def stubborn(name, step, arrange):
         stage.broken.append(
             lambda task: stage.breaks(name, "delete", times=None)
         )
-        stage.left = [step]
+        stage.left, stage.stays = [step], True
         return given
 
     return both

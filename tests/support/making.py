@@ -69,7 +69,7 @@ CLONE = {
     ),
     "a lying header": (
         breakage.image(crafted.qcow2(l1_size=1 << 25), "qcow2"),
-        *(INSPECT, "image_malformed", ""),
+        *(INSPECT, "image_malformed", "L1 table of 33554432 entries"),
     ),
     "too large": (
         breakage.too_large_a_disk,
@@ -97,7 +97,7 @@ CLONE = {
     ),
     "a store that keeps all": (
         faults.stubborn("fast", STORE, faults.too_few("fast")),
-        *(STORE, NO_STORE, "bytes of the image; expected"),
+        *(STORE, NO_STORE, "Could not be undone: StoreImage: fast does"),
     ),
     "a taken id": (
         meddling.id_taken,
@@ -156,7 +156,10 @@ CONVERSION = {
         breakage.image_in_a_disk,
         *(CONVERT, "unsafe_image", "inside"),
     ),
-    "no room": (breakage.no_room_for_the_disk, CONVERT, "disk_full", "no"),
+    "no room": (
+        breakage.no_room_for_the_disk,
+        *(CONVERT, "disk_full", "no space is left on the device"),
+    ),
 }
 HUNGRY = lzma.compress(archives.IMAGE, preset=9)
 UPLOAD = {

@@ -194,6 +194,24 @@ def cut_off(after, **given):
     return arrange
 
 
+def announced(size):
+    """Arrange that fewer bytes are announced."""
+    return lambda stage: stage.given(size=size)
+
+
+def cut_short(stage):
+    """Arrange that fewer bytes come than were said to come."""
+    stage.length = MIB
+    return stage.given()
+
+
+def no_staging(stage):
+    """Arrange a file in the place of the directory for them."""
+    given = stage.given()
+    (stage.kit.home / "staging").write_bytes(b"in the way")
+    return given
+
+
 def promised(stage):
     """Arrange bytes that are not those that were promised."""
     return stage.given(checksum="sha256:" + "0" * 64)
