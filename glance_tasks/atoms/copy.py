@@ -12,6 +12,7 @@ from glance_tasks import plugin
 from glance_tasks import ports
 from glance_tasks import task
 from glance_tasks.atoms import owned
+from glance_tasks.atoms import store as store_atom
 
 _UPLOADING = locations.LocationStatus.UPLOADING
 _ACTIVE = locations.LocationStatus.ACTIVE
@@ -59,20 +60,15 @@ class CopyToStore(plugin.Atom):
     ) -> Mapping[str, Any]:
         """Give the image, the store's name and the bytes it took."""
         store, key = self._place
-        place = locations.Location(key, store)
+        # A store there is not (any more) gets nothing announced.
+        target = self.run.store_of(locations.Location(key, store))
         found = self._described(owned.found(self.run), fetched)
         new = dataclasses.replace(
             found, key=key, store=store, status=_UPLOADING
         )
         self._sweep_others(image_id, new)
         self._change(image_id, lambda held: _announced(held, new))
-        size = self.run.store_of(place).put(
-            key,
-            self.run.work_dir / fetched["name"],
-            stop=self.run.stop,
-            progress=self.run.progress,
-            fence=self.run.fence,
-        )
+        size = store_atom.put(self.run, target, key, fetched["name"])
         if size != fetched["size"]:
             raise exceptions.StoreError(
                 f"the store {store!r} took {size} bytes of the image; expected"

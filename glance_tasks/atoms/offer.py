@@ -10,6 +10,7 @@ from glance_tasks import plugin
 from glance_tasks import ports
 from glance_tasks import task
 from glance_tasks.atoms import send
+from glance_tasks.atoms import store
 
 
 def object_key(task_id: str) -> str:
@@ -35,24 +36,17 @@ class OfferImage(plugin.Atom):
         """Store it; give what the object is, and where.
 
         :raises StoreError: when the store does not take it
+        :raises SendError: when nobody could fetch it from here
         """
         run = self.run
-        try:
-            run.store.put(
-                object_key(run.task.id),
-                run.work_dir / image_file["name"],
-                stop=run.stop,
-                progress=run.progress,
-                fence=run.fence,
-            )
-        except (OSError, exceptions.StoreError):
-            # A successor moves the work directory of a frozen run away.
-            run.fence.check()
-            raise
         if run.temp_urls is None:
-            raise exceptions.TaskError(
-                "this service has no public_endpoint any more; expected one"
+            raise exceptions.SendError(
+                "this service has no temporary URLs any more; expected"
+                " export_to to say where to send the image",
+                code="destination_not_allowed",
             )
+        key = object_key(run.task.id)
+        store.put(run, run.store, key, image_file["name"])
         return {
             "image_id": source_image_id,
             "export_location": run.temp_urls.address(run.task.id),

@@ -102,6 +102,14 @@ class Rewriting(plugin.Atom):
         except (OSError, exceptions.TaskError):
             self.run.fence.check()
             raise
+        except exceptions.ConfigurationError as error:
+            raise exceptions.ConvertError(
+                "a program that converts images is not installed here",
+                retryable=True,
+                advice="Tell the operator the id of this task",
+                # Paths are the operator's.
+                detail={"cause": str(error)},
+            ) from error
 
     def _require_room(self, needed: int) -> None:
         """Refuse to begin what cannot end: sparse disks may need less."""

@@ -2,8 +2,10 @@
 """Bringing an image file from the work directory to the store."""
 
 from collections.abc import Mapping
+import errno
 from typing import Any
 
+from glance_tasks import context
 from glance_tasks import exceptions
 from glance_tasks import plugin
 from glance_tasks import ports
@@ -11,6 +13,38 @@ from glance_tasks import task
 
 # Of an artifact, what is about the work directory.
 _FILES = frozenset({"name", "spent"})
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+def put(
+    run: context.BuildContext, store: ports.ImageStore, key: str, name: str
+) -> int:
+    """Put a file of the work directory into a store; give its bytes.
+
+    :raises StoreError: when the store fails, in whatever way
+    """
+    try:
+        return store.put(
+            key,
+            run.work_dir / name,
+            stop=run.stop,
+            progress=run.progress,
+            fence=run.fence,
+        )
+    except (OSError, exceptions.StoreError) as error:
+        # A successor takes the work directory away: for a run that was
+        # frozen meanwhile that looks like a broken store.
+        run.fence.check()
+        if isinstance(error, exceptions.StoreError):
+            raise
+        full = error.errno in _FULL
+        raise exceptions.StoreError(
+            f"the image store fails: {error.strerror}",
+            code="store_full" if full else "store_unavailable",
+            # Paths are the operator's.
+            detail={"cause": str(error)},
+        ) from error
 
 
 class StoreImage(plugin.Atom):
@@ -30,7 +64,7 @@ class StoreImage(plugin.Atom):
         self, image_file: ports.Artifact, image_id: str
     ) -> dict[str, Any]:
         """Give the artifact's facts with ``location``, the store's key."""
-        size = self._put(image_file["name"], image_id)
+        size = put(self.run, self.run.store, image_id, image_file["name"])
         if size != image_file["size"]:
             raise exceptions.StoreError(
                 f"the store took {size} bytes of the image; expected"
@@ -38,26 +72,6 @@ class StoreImage(plugin.Atom):
             )
         facts = {k: v for k, v in image_file.items() if k not in _FILES}
         return {**facts, "location": image_id}
-
-    def _put(self, name: str, key: str) -> int:
-        run = self.run
-        try:
-            return run.store.put(
-                key,
-                run.work_dir / name,
-                stop=run.stop,
-                progress=run.progress,
-                fence=run.fence,
-            )
-        except (OSError, exceptions.StoreError) as error:
-            # A successor takes the work directory away: for a run that was
-            # frozen meanwhile that looks like a broken store.
-            run.fence.check()
-            if isinstance(error, exceptions.StoreError):
-                raise
-            raise exceptions.StoreError(
-                f"the image store fails: {error.strerror}"
-            ) from error
 
     def holds(self, result: Mapping[str, Any]) -> bool:
         """Tell whether the store has the object, whole."""

@@ -178,6 +178,8 @@ class HttpDestination:
                 " is free, or to be told to overwrite it",
                 code="destination_exists",
             )
+        if status in _NONE:
+            return exceptions.SendError(text, code="destination_not_found")
         if status in _FULL:
             return exceptions.SendError(text, code="destination_full")
         if status in _DENIED:

@@ -14,28 +14,32 @@ CONTENT = importing.noise(3 << 16)
 
 
 def image(
-    kit: testing.EngineFixture, *stores: str, **changes: Any
+    kit: testing.EngineFixture,
+    *stores: str,
+    content: bytes = CONTENT,
+    disk_format: str = "raw",
+    **changes: Any,
 ) -> gt.Image:
     """Publish an image with a copy in each store.
 
     :param stores: names; the default one when none is given
+    :param content: the bytes of each copy
     :param changes: fields of the record that are to be others
     """
     image_id = str(uuid.uuid4())
     file = kit.home / f"{image_id}.file"
-    file.write_bytes(CONTENT)
+    file.write_bytes(content)
     record = gt.Image(
         id=image_id,
-        owner="demo",
-        disk_format="raw",
+        disk_format=disk_format,
         container_format="bare",
-        size=len(CONTENT),
-        virtual_size=len(CONTENT),
-        checksum=hashlib.md5(CONTENT, usedforsecurity=False).hexdigest(),
+        size=len(content),
+        virtual_size=len(content),
+        checksum=hashlib.md5(content, usedforsecurity=False).hexdigest(),
         os_hash_algo="sha512",
-        os_hash_value=hashlib.sha512(CONTENT).hexdigest(),
+        os_hash_value=hashlib.sha512(content).hexdigest(),
         location=image_id,
-        **changes,
+        **{"owner": "demo", **changes},
     )
     held = tuple(record.located(name) for name in stores or ("",))
     made = dataclasses.replace(record, locations=held)

@@ -112,6 +112,8 @@ def test_a_destination_that_lies_is_found_out(sink, image, lie):
     [
         (401, "destination_denied"),
         (403, "destination_denied"),
+        (404, "destination_not_found"),
+        (410, "destination_not_found"),
         (413, "destination_full"),
         (507, "destination_full"),
         (400, "destination_unavailable"),
