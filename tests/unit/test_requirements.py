@@ -51,7 +51,9 @@ def imported():
 
 EXTRAS = [
     ("options.extras_require", extra)
-    for extra in ("postgresql", "mysql", "progress", "castellan", "s3")
+    for extra in (
+        *("postgresql", "mysql", "progress", "castellan", "messaging", "s3"),
+    )
 ]
 TESTING = ("options.extras_require", "testing")
 CORE = ("options", "install_requires")
