@@ -6,8 +6,12 @@ the database does not know is the other one's, or was reaped long ago: only a
 mark that was made with the directory tells.
 """
 
+from collections.abc import Iterator
 import contextlib
+import os
 import pathlib
+import shutil
+import uuid
 
 
 class Mark:
@@ -35,3 +39,38 @@ class Mark:
     def is_on(self, home: pathlib.Path) -> bool:
         """Tell whether a directory bears this mark."""
         return bool(self._name) and (home / self._name).exists()
+
+
+class TaskDirectories:
+    """A directory for each of some tasks, by their ids, below one root.
+
+    Safe to share between threads.
+    """
+
+    def __init__(self, root: pathlib.Path, mark: Mark | None = None) -> None:
+        """Use ``root``; it is made when the first task needs it.
+
+        :param mark: put on the directories of tasks
+        """
+        self.root = root
+        self._mark = mark or Mark()
+
+    def task_ids(self) -> Iterator[str]:
+        """Give the ids of the tasks that have one here."""
+        if not self.root.is_dir():
+            return
+        for entry in os.scandir(self.root):
+            with contextlib.suppress(ValueError):
+                yield str(uuid.UUID(entry.name))
+
+    def is_ours(self, task_id: str) -> bool:
+        """Tell whether a task's directory bears our mark."""
+        return self._mark.is_on(self._home(task_id))
+
+    def sweep(self, task_id: str) -> None:
+        """Remove that of a task; absence is no error."""
+        shutil.rmtree(self._home(task_id), ignore_errors=True)
+
+    def _home(self, task_id: str) -> pathlib.Path:
+        # Whatever comes as an id, it is one name.
+        return self.root / str(uuid.UUID(task_id))

@@ -8,13 +8,11 @@ still write to; where it may be alive, its successor works on copies.
 """
 
 from collections.abc import Callable
-from collections.abc import Iterator
 import contextlib
 import os
 import pathlib
 import shutil
 import subprocess
-import uuid
 
 from glance_tasks import belonging
 from glance_tasks import exceptions
@@ -22,18 +20,8 @@ from glance_tasks import exceptions
 _SHARED = "shared"
 
 
-class WorkArea:
+class WorkArea(belonging.TaskDirectories):
     """All work directories of this machine; safe to share between threads."""
-
-    def __init__(
-        self, root: pathlib.Path, mark: belonging.Mark | None = None
-    ) -> None:
-        """Use ``root``; it is made when the first task needs it.
-
-        :param mark: put on the directories of tasks
-        """
-        self.root = root
-        self._mark = mark or belonging.Mark()
 
     def take(
         self,
@@ -51,7 +39,7 @@ class WorkArea:
         :raises LeaseLost: when a later claim has taken it
         :raises OSError: when it cannot be made
         """
-        home = self.root / task_id
+        home = self._home(task_id)
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._mark.put(home)
         mine, shared = self.path(task_id, fence), home / _SHARED
@@ -74,11 +62,11 @@ class WorkArea:
 
     def path(self, task_id: str, fence: int) -> pathlib.Path:
         """Give the place of a claim's directory, there or not."""
-        return self.root / task_id / str(fence)
+        return self._home(task_id) / str(fence)
 
     def remove(self, task_id: str, fence: int) -> None:
         """Remove what this claim and those before it have."""
-        home = self.root / task_id
+        home = self._home(task_id)
         if home.is_dir():
             self._remove_claims(home, fence)
             if not any(self._claims(home)):
@@ -93,22 +81,6 @@ class WorkArea:
         for number in self._claims(home):
             if number <= last:
                 shutil.rmtree(home / str(number), ignore_errors=True)
-
-    def sweep(self, task_id: str) -> None:
-        """Remove everything of a task that has ended."""
-        shutil.rmtree(self.root / task_id, ignore_errors=True)
-
-    def is_ours(self, task_id: str) -> bool:
-        """Tell whether a task's directory bears our mark."""
-        return self._mark.is_on(self.root / task_id)
-
-    def task_ids(self) -> Iterator[str]:
-        """Give the ids of the tasks that have a directory here."""
-        if not self.root.is_dir():
-            return
-        for entry in os.scandir(self.root):
-            with contextlib.suppress(ValueError):
-                yield str(uuid.UUID(entry.name))
 
     @staticmethod
     def _claims(home: pathlib.Path) -> list[int]:

@@ -12,9 +12,7 @@ import contextlib
 import fcntl
 import os
 import pathlib
-import shutil
 import time
-import uuid
 
 from glance_tasks import belonging
 from glance_tasks import ledger
@@ -45,7 +43,7 @@ def put_by(path: pathlib.Path) -> None:
         os.rename(ledger.beside(path), ledger.beside(draft / _DATA))
 
 
-class StagingCache:
+class StagingCache(belonging.TaskDirectories):
     """The files of one host's failed tasks; safe between processes.
 
     Implements :class:`glance_tasks.ports.StagingCache`.
@@ -62,9 +60,8 @@ class StagingCache:
         :param max_bytes: of all files together; 0 keeps none
         :param mark: put on the directories of tasks
         """
-        self.root = root
+        super().__init__(root, mark)
         self._max_bytes = max_bytes
-        self._mark = mark or belonging.Mark()
 
     def keep(self, task_id: str, home: pathlib.Path) -> bool:
         """Move what was put by here; see :class:`ports.StagingCache`."""
@@ -118,26 +115,6 @@ class StagingCache:
             self.sweep(task_id)
         return bool(kept)
 
-    def sweep(self, task_id: str) -> None:
-        """Remove what was kept of a task; absence is no error."""
-        shutil.rmtree(self._home(task_id), ignore_errors=True)
-
-    def is_ours(self, task_id: str) -> bool:
-        """Tell whether a task's directory bears our mark."""
-        return self._mark.is_on(self.root / task_id)
-
-    def task_ids(self) -> Iterator[str]:
-        """Give the ids of the tasks of which something is kept."""
-        if not self.root.is_dir():
-            return
-        for entry in os.scandir(self.root):
-            with contextlib.suppress(ValueError):
-                yield str(uuid.UUID(entry.name))
-
-    def _home(self, task_id: str) -> pathlib.Path:
-        # Whatever comes as an id, it is one name.
-        return self.root / str(uuid.UUID(task_id))
-
     def _has_room(self, size: int) -> bool:
         """Tell whether ``size`` bytes more may stay, the oldest left out.
 
@@ -163,7 +140,7 @@ class StagingCache:
     def _entries(self) -> Iterator[tuple[float, int, str]]:
         """Give when each was kept, its bytes on the disk, and its task."""
         for task_id in self.task_ids():
-            home = self.root / task_id
+            home = self._home(task_id)
             with contextlib.suppress(FileNotFoundError):
                 yield home.stat().st_ctime, _allocated(home / _DATA), task_id
 

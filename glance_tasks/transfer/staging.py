@@ -13,9 +13,7 @@ import errno
 import fcntl
 import os
 import pathlib
-import shutil
 from typing import BinaryIO
-import uuid
 
 from glance_tasks import belonging
 from glance_tasks import digest
@@ -41,25 +39,15 @@ def reception_uri(task_id: str) -> str:
     return f"upload:{task_id}"
 
 
-class StagingArea:
+class StagingArea(belonging.TaskDirectories):
     """The bytes handed in for all tasks; safe to share between threads.
 
     Implements :class:`glance_tasks.ports.Staging`.
     """
 
-    def __init__(
-        self, root: pathlib.Path, mark: belonging.Mark | None = None
-    ) -> None:
-        """Use ``root``; it is made when the first bytes come.
-
-        :param mark: put on the directories of tasks
-        """
-        self.root = root
-        self._mark = mark or belonging.Mark()
-
     def path(self, task_id: str) -> pathlib.Path:
         """Give the place of a task's bytes."""
-        return self.root / task_id / _DATA
+        return self._home(task_id) / _DATA
 
     def staged(self, task_id: str) -> ports.Staged:
         """Tell how far they are there."""
@@ -84,7 +72,7 @@ class StagingArea:
         :raises TaskConflict: when somebody does so already
         :raises OSError: when it cannot be made
         """
-        home = self.root / task_id
+        home = self._home(task_id)
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._mark.put(home)
         with (home / _LOCK).open("w") as lock:
@@ -169,22 +157,6 @@ class StagingArea:
     def open(self, key: str) -> BinaryIO:
         """Open the bytes of a task."""
         return self.path(key).open("rb")
-
-    def sweep(self, task_id: str) -> None:
-        """Remove what was handed in for a task; absence is no error."""
-        shutil.rmtree(self.root / task_id, ignore_errors=True)
-
-    def is_ours(self, task_id: str) -> bool:
-        """Tell whether a task's directory bears our mark."""
-        return self._mark.is_on(self.root / task_id)
-
-    def task_ids(self) -> Iterator[str]:
-        """Give the ids of the tasks for which bytes were handed in."""
-        if not self.root.is_dir():
-            return
-        for entry in os.scandir(self.root):
-            with contextlib.suppress(ValueError):
-                yield str(uuid.UUID(entry.name))
 
 
 def _digests(wanted: orders.Order) -> dict[str, str]:
