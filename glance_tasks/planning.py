@@ -32,6 +32,9 @@ from glance_tasks.secrets import inputs
 
 _MAX_INPUT_BYTES = 256 * 1024
 
+# Of so many retries in a row none has taken what the first had brought.
+_MAX_REUSED = 8
+
 # A year: what takes longer has no limit.
 _LONGEST_S = 366 * 86400.0
 
@@ -105,7 +108,8 @@ def _reusing(old: task.Task) -> dict[str, Any]:
 
     A retry that died before it took any leaves them where they are.
     """
-    return {context.REUSES: [old.id, *old.plan.get(context.REUSES, ())]}
+    ids = [old.id, *old.plan.get(context.REUSES, ())]
+    return {context.REUSES: ids[:_MAX_REUSED]}
 
 
 def is_same(
