@@ -33,6 +33,7 @@ INPUT = {
         "die_at": _TEXT,
         "kill_at": _TEXT,
         "deaf_at": _TEXT,
+        "fence_at": _TEXT,
         "wait_at": _TEXT,
         "stay_at": _TEXT,
         "exit_at": _TEXT,
@@ -116,6 +117,7 @@ class Mark(gt.Atom):
     def execute(self) -> dict[str, Any]:
         """Give a little JSON, with a tuple that a reload makes a list."""
         world = self.world
+        self._fence()
         # Tests strike when they read the note: then the file must be there.
         (world.effects / self.name).write_text(self.name)
         world.note(f"execute {self.name}")
@@ -133,6 +135,11 @@ class Mark(gt.Atom):
         world.note(f"finished {self.name}")
         return {"step": self.name, "pair": (1, 2)}
 
+    def _fence(self) -> None:
+        """Ask, as whatever has effects that nobody may have twice."""
+        if self.told("fence_at"):
+            self.run.fence.check()
+
     def _linger(self, world: World) -> None:
         if "pace" in self.run.input:
             self.run.stop.wait(self.run.input["pace"])
@@ -147,6 +154,7 @@ class Mark(gt.Atom):
 
     def revert(self, **kwargs: Any) -> None:
         """Remove the file."""
+        self._fence()
         self.world.note(f"revert {self.name}")
         if "pace" in self.run.input:
             self.run.stop.wait(self.run.input["pace"])
