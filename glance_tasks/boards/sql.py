@@ -246,7 +246,10 @@ class SqlBoard:
         for claim in claims:
             with self._database.single() as connection:
                 kept = connection.execute(
-                    _of(claim).values(lease_until=models.now() + ttl)
+                    # Whoever renews lives, whatever was thought.
+                    _of(claim).values(
+                        lease_until=models.now() + ttl, holder_died=False
+                    )
                 ).rowcount
             if not kept:
                 lost.append(claim)

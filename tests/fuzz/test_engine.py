@@ -242,8 +242,10 @@ class EngineMachine(stateful.RuleBasedStateMachine):
             if k.living and k.state == "held" and k.holder == holder
         ]
         assert number == len(held)
+        self.service.pass_back_off(holder)
         for known in held:
-            known.lapsed = known.released = True
+            known.lapsed, known.released = True, True
+            known.overdue = False
 
     @stateful.rule()
     def restart(self):

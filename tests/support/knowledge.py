@@ -44,6 +44,7 @@ class Known:
     :ivar holder: who has claimed it, dead or alive
     :ivar lapsed: whether that one's lease has
     :ivar released: whether that one was declared dead
+    :ivar overdue: whether the lease has lapsed an hour ago, not just now
     :ivar deaths: the most attempts that were ever counted; from the undoing
         on, which is a step forward, they begin anew
     :ivar contents: of its checkpoints at the last claim
@@ -58,6 +59,7 @@ class Known:
     holder: str | None = None
     lapsed: bool = False
     released: bool = False
+    overdue: bool = False
     deaths: int = 0
     contents: Contents | None = None
     executed: dict[str, int] = dataclasses.field(default_factory=dict)

@@ -93,7 +93,7 @@ class Service:
         lapsed = [other for other in runnable if other.lapsed]
         if lapsed:
             assert known.lapsed
-            assert known.released or not any(k.released for k in lapsed)
+            assert known.overdue or not any(k.overdue for k in lapsed)
             return
         first = max(other.seen.priority for other in runnable)
         assert known is next(k for k in runnable if k.seen.priority == first)
@@ -163,7 +163,17 @@ class Service:
         engines.lapse(self.engine)
         for known in self.known:
             if known.living and known.state == "held":
-                known.lapsed, known.released = True, False
+                known.lapsed = known.overdue = True
+
+    def pass_back_off(self, holder: str) -> None:
+        """Let the time pass for which tasks of a dead one are left alone."""
+        with self.engine.database.write() as connection:
+            connection.execute(
+                sa.update(models.JOBS)
+                .where(models.JOBS.c.state == "held")
+                .where(models.JOBS.c.holder == holder)
+                .values(lease_until=models.now() - 60)
+            )
 
     def check_steps(self, known: knowledge.Known) -> None:
         """Check that no step runs again whose checkpoint is written."""
