@@ -4,6 +4,7 @@
 import argparse
 from collections.abc import Iterator
 import functools
+import textwrap
 
 from oslo_upgradecheck import upgradecheck
 
@@ -17,6 +18,9 @@ from glance_tasks.persistence import listing
 
 # How many tasks a detail names.
 _NAMED = 20
+
+# Of a line of the table, as oslo.upgradecheck has it.
+_WIDTH = 60
 
 
 class UpgradeCheck(answers.Answer):
@@ -38,6 +42,22 @@ class _Checks(upgradecheck.UpgradeCommands):
             ("Plugins", _Checks._plugins),
             ("Tasks", _Checks._tasks),
         )
+
+    def _get_details(
+        self, upgrade_check_result: upgradecheck.Result
+    ) -> str | None:
+        """Wrap a detail without breaking the ids in it.
+
+        oslo.upgradecheck breaks at hyphens: of ids as their letters fall.
+        """
+        details = upgrade_check_result.details
+        lines = textwrap.wrap(
+            details or "",
+            _WIDTH,
+            subsequent_indent="  ",
+            break_on_hyphens=False,
+        )
+        return details and "\n".join(lines)
 
     @functools.cached_property
     def _engine(self) -> task_engine.TaskEngine:
