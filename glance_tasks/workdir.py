@@ -18,6 +18,8 @@ from glance_tasks import belonging
 from glance_tasks import exceptions
 
 _SHARED = "shared"
+# Of a copy that is being made.
+_DRAFT = ".new"
 
 
 class WorkArea(belonging.TaskDirectories):
@@ -45,9 +47,7 @@ class WorkArea(belonging.TaskDirectories):
         mine, shared = self.path(task_id, fence), home / _SHARED
         claims = sorted(self._claims(home), reverse=True)
         if claims and claims[0] > fence:
-            raise exceptions.LeaseLost(
-                f"task {task_id} is no longer held by claim {fence}"
-            )
+            raise self._lost(task_id, fence)
         # One that is there already was taken apart by a claim that died over
         # it; what is in there is still shared.
         if claims and claims[0] < fence and not shared.exists():
@@ -55,10 +55,19 @@ class WorkArea(belonging.TaskDirectories):
             with contextlib.suppress(FileNotFoundError):
                 os.rename(home / str(claims[0]), shared if apart else mine)
         if shared.exists():
-            _copy(shared, mine, check)
+            try:
+                _copy(shared, mine, check)
+            except _DraftGone:
+                raise self._lost(task_id, fence) from None
         mine.mkdir(mode=0o700, exist_ok=True)
         self._remove_claims(home, fence - 1)
         return mine
+
+    @staticmethod
+    def _lost(task_id: str, fence: int) -> exceptions.LeaseLost:
+        return exceptions.LeaseLost(
+            f"task {task_id} is no longer held by claim {fence}"
+        )
 
     def path(self, task_id: str, fence: int) -> pathlib.Path:
         """Give the place of a claim's directory, there or not."""
@@ -77,14 +86,24 @@ class WorkArea(belonging.TaskDirectories):
                     # A copy that was cut is there still, for the sweep.
                     self._mark.put(home)
 
-    def _remove_claims(self, home: pathlib.Path, last: int) -> None:
-        for number in self._claims(home):
-            if number <= last:
-                shutil.rmtree(home / str(number), ignore_errors=True)
+    @staticmethod
+    def _remove_claims(home: pathlib.Path, last: int) -> None:
+        """Remove what claims up to ``last`` have, and copies they began.
+
+        A frozen one would put its copy in place when it thaws.
+        """
+        for entry in os.scandir(home):
+            number = entry.name.removesuffix(_DRAFT)
+            if number.isdigit() and int(number) <= last:
+                shutil.rmtree(entry.path, ignore_errors=True)
 
     @staticmethod
     def _claims(home: pathlib.Path) -> list[int]:
         return [int(e.name) for e in os.scandir(home) if e.name.isdigit()]
+
+
+class _DraftGone(Exception):
+    """A later claim has removed the copy that was made."""
 
 
 def _copy(
@@ -93,8 +112,10 @@ def _copy(
     """Copy a directory, durably, whole or not at all; then remove it.
 
     By cp: it shares blocks where the file system can, and keeps holes.
+
+    :raises _DraftGone: when there is nothing left to put in place
     """
-    draft = mine.with_name(f"{mine.name}.new")
+    draft = mine.with_name(f"{mine.name}{_DRAFT}")
     shutil.rmtree(draft, ignore_errors=True)
     copying = subprocess.Popen(
         ["cp", "-a", "--reflink=auto", shared, draft],
@@ -111,9 +132,12 @@ def _copy(
         # Without room for a copy: begin again, with nothing shared.
         shutil.rmtree(draft, ignore_errors=True)
     else:
-        for file in draft.iterdir():
-            _sync(file)
-        os.rename(draft, mine)
+        try:
+            for file in draft.iterdir():
+                _sync(file)
+            os.rename(draft, mine)
+        except FileNotFoundError as error:
+            raise _DraftGone from error
     shutil.rmtree(shared, ignore_errors=True)
 
 

@@ -2,6 +2,7 @@
 """Each claim has a directory of its own; the one before it loses its own."""
 
 import contextlib
+import os
 import uuid
 
 import pytest
@@ -160,3 +161,24 @@ def test_copying_that_was_cut_is_done_by_the_next_claim(area):
     assert new.read_text() == "verified"
     assert new.stat().st_ino != inode
     assert [entry.name for entry in new.parent.parent.iterdir()] == ["3"]
+
+
+def test_a_copy_that_was_frozen_is_not_put_in_place_after_its_successor(
+    area, monkeypatch
+):
+    (area.take(TASK, 1) / "image").write_text("verified")
+    rename = os.rename
+
+    def freeze_before(source, target):
+        """Let the next claim come and go before a copy is put in place."""
+        if str(source).endswith(".new"):
+            monkeypatch.setattr(os, "rename", rename)
+            area.take(TASK, 3)
+            area.remove(TASK, 3)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", freeze_before)
+    with pytest.raises(exceptions.LeaseLost, match="claim 2"):
+        area.take(TASK, 2, apart=True)
+
+    assert list(area.task_ids()) == []
