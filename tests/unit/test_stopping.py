@@ -165,3 +165,38 @@ def test_it_does_not_keep_other_verdicts_out(final):
 
     with pytest.raises(exceptions.TaskError, match="too late"):
         final.check()
+
+
+class _Frozen:
+    """Tasks whose first answers come after a freeze that began before them."""
+
+    def __init__(self, monkeypatch, answers):
+        """Give ``answers`` in turn, each a second late but the last."""
+        self._answers, self._now = list(answers), 0.0
+        monkeypatch.setattr(time, "monotonic", lambda: self._now)
+
+    def holds(self, task_id, fence):
+        """Give the next answer."""
+        if len(self._answers) > 1:
+            self._now += 1.0
+            return self._answers.pop(0)
+        return self._answers[0]
+
+
+def test_an_answer_from_before_a_freeze_is_not_believed(monkeypatch):
+    tasks = _Frozen(monkeypatch, [True, False])
+    fence = stopping.RunFence(tasks, "task", 1)
+
+    with pytest.raises(exceptions.LeaseLost):
+        fence.check()
+
+
+def test_an_answer_that_is_late_once_does_not_end_a_run(monkeypatch):
+    stopping.RunFence(_Frozen(monkeypatch, [True, True]), "task", 1).check()
+
+
+def test_where_every_answer_is_late_nobody_can_say(monkeypatch):
+    tasks = _Frozen(monkeypatch, [True] * 20)
+
+    with pytest.raises(exceptions.DatabaseGone, match="more than"):
+        stopping.RunFence(tasks, "task", 1).check()
