@@ -60,6 +60,15 @@ def _seconds(option: str, pairs: Iterable[str]) -> dict[str, float]:
     return {name: number * _HOUR for name, number in hours.items()}
 
 
+def may_help(failure: task.Failure | None) -> bool:
+    """Tell whether a retry may help, for which what was brought is kept."""
+    return (
+        failure is not None
+        and failure.retryable
+        and failure.code != verdicts.CANCELLED
+    )
+
+
 def settle_cache(
     cache: ports.StagingCache | None,
     area: workdir.WorkArea,
@@ -74,10 +83,8 @@ def settle_cache(
     if cache is None:
         return False
     home = area.path(ended.id, ended.fence) / staging_cache.KEPT
-    hopeful = (
-        failure and failure.retryable and failure.code != verdicts.CANCELLED
-    )
-    kept = bool(hopeful) and cache.keep(ended.id, home)
+    hopeful = may_help(failure)
+    kept = hopeful and cache.keep(ended.id, home)
     if hopeful and not kept:
         return False
     # What this one took is with it, or of no use any more.

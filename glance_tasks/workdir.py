@@ -83,7 +83,8 @@ class WorkArea(belonging.TaskDirectories):
                 try:
                     home.rmdir()
                 except OSError:
-                    # A copy that was cut is there still, for the sweep.
+                    # What a cut copy was made of is there still, for the
+                    # sweep.
                     self._mark.put(home)
 
     @staticmethod

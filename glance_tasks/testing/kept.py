@@ -8,8 +8,8 @@ import pathlib
 from glance_tasks import engine as task_engine
 from glance_tasks import exceptions
 from glance_tasks import ledger
+from glance_tasks import retention
 from glance_tasks import task
-from glance_tasks import verdicts
 
 #: What the names begin with of what a retry can use.
 GOOD = "kept for a retry: "
@@ -26,8 +26,8 @@ def left(engine: task_engine.TaskEngine) -> dict[str, str]:
 
 def _entries(engine: task_engine.TaskEngine) -> Iterator[tuple[str, str]]:
     for task_id in engine.cache.task_ids():
-        path = engine.cache.root / task_id / "data"
-        if not _is_wanted(_failure(engine, task_id)):
+        path = engine.cache.path(task_id)
+        if not retention.may_help(_failure(engine, task_id)):
             yield f"cache {task_id}", "of no task that a retry may help"
         elif not _is_true(path):
             yield f"cache {task_id}", "not what its ledger says"
@@ -42,14 +42,6 @@ def _failure(
         return engine.get(task_id).failure
     except exceptions.TaskNotFound:
         return None
-
-
-def _is_wanted(failure: task.Failure | None) -> bool:
-    return (
-        failure is not None
-        and failure.retryable
-        and failure.code != verdicts.CANCELLED
-    )
 
 
 def _is_true(path: pathlib.Path) -> bool:

@@ -63,6 +63,10 @@ class StagingCache(belonging.TaskDirectories):
         super().__init__(root, mark)
         self._max_bytes = max_bytes
 
+    def path(self, task_id: str) -> pathlib.Path:
+        """Give the place of a task's file, there or not."""
+        return self._home(task_id) / _DATA
+
     def keep(self, task_id: str, home: pathlib.Path) -> bool:
         """Move what was put by here; see :class:`ports.StagingCache`."""
         if not self._max_bytes or ledger.read(home / _DATA) is None:
@@ -90,7 +94,7 @@ class StagingCache(belonging.TaskDirectories):
             # An earlier run of the same task got at least as far.
             return None
         for task_id in task_ids:
-            source = self._home(task_id) / _DATA
+            source = self.path(task_id)
             record = ledger.read(source)
             if record is None:
                 continue
@@ -140,9 +144,10 @@ class StagingCache(belonging.TaskDirectories):
     def _entries(self) -> Iterator[tuple[float, int, str]]:
         """Give when each was kept, its bytes on the disk, and its task."""
         for task_id in self.task_ids():
-            home = self._home(task_id)
+            file = self.path(task_id)
             with contextlib.suppress(FileNotFoundError):
-                yield home.stat().st_ctime, _allocated(home / _DATA), task_id
+                kept_at = file.parent.stat().st_ctime
+                yield kept_at, _allocated(file), task_id
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[bool]:

@@ -68,7 +68,7 @@ def kept(kit):
 
 
 def file_of(kit, task):
-    return kit.engine.cache.root / task.id / "data"
+    return kit.engine.cache.path(task.id)
 
 
 def reap(kit):
